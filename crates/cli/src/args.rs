@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::progress::ProgressArg;
 
 pub(crate) use self::{
-    attributes::{CopiedObjectArgs, NewObjectArgs},
+    attributes::{AtRestArgs, CopiedObjectArgs, NewObjectArgs, check_canned_acl, check_sse},
     folders::{FilterArgs, FolderArgs},
     job::JobArgs,
     objects::{ObjectSource, Objects, ObjectsArgs},

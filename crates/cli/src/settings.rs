@@ -12,15 +12,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ValueEnum, builder::ArgPredicate};
+use clap::{
+    ValueEnum,
+    builder::{ArgPredicate, Resettable},
+};
 use sealwax_s3::PlainHttp;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
     args::{
-        BodyChecksumArg, ConditionsArg, LimitRate, Pair, TimeSpan, account_id, endpoint_url,
-        key_arn,
+        BodyChecksumArg, ConditionsArg, LimitRate, Pair, TimeSpan, account_id, check_canned_acl,
+        check_sse, endpoint_url, key_arn,
     },
     failure::{Exit, Failure},
 };
@@ -59,6 +62,11 @@ impl Settings {
         settings.apply_variables()?;
         if is_given(words, "--no-context") {
             settings.values.remove("context");
+        }
+        // They belong to the profile's algorithm, and not to another one.
+        if option(words, "--sse").is_some() {
+            settings.values.remove("sse_kms_key_id");
+            settings.values.remove("bucket_key_enabled");
         }
         Ok(settings)
     }
@@ -157,6 +165,12 @@ impl Settings {
                         None => arg,
                     }
                 });
+            }
+        }
+        // What needs an `sse` has the profile's.
+        if self.values.contains_key("sse") && has(&command, "sse") {
+            for id in ["sse_kms_key_id", "bucket_key_enabled"] {
+                command = command.mut_arg(id, |arg| arg.requires(Resettable::Reset));
             }
         }
         let names: Vec<String> =
@@ -312,6 +326,11 @@ struct Profile {
     limit_rate: Option<Spanned<String>>,
     body_checksum: Option<Spanned<String>>,
     conditions: Option<Spanned<String>>,
+    storage_class: Option<Spanned<String>>,
+    sse: Option<Spanned<String>>,
+    sse_kms_key_id: Option<Spanned<String>>,
+    bucket_key_enabled: Option<Spanned<bool>>,
+    acl: Option<Spanned<String>>,
 }
 
 impl Profile {
@@ -331,12 +350,23 @@ impl Profile {
             self.body_checksum.iter().map(|value| (value, is_one::<BodyChecksumArg> as Check));
         let conditions =
             self.conditions.iter().map(|value| (value, is_one::<ConditionsArg> as Check));
-        let of_store = checksum.chain(conditions);
+        let sse = self.sse.iter().map(|value| (value, check_sse as Check));
+        let acl = self.acl.iter().map(|value| (value, check_canned_acl as Check));
+        let texts = self.storage_class.iter().chain(&self.sse_kms_key_id);
+        let texts = texts.map(|value| (value, is_not_empty as Check));
+        let of_store = checksum.chain(conditions).chain(sse).chain(acl).chain(texts);
         let all = urls.chain(keys).chain(accounts).chain(timeout).chain(owner).chain(payer);
         for (value, check) in all.chain(of_store) {
             check(value.get_ref()).map_err(|reason| (value.span(), reason))?;
         }
-        Ok(())
+        let with_sse = self.sse_kms_key_id.iter().map(|value| ("sse_kms_key_id", value.span()));
+        let bucket_key = self.bucket_key_enabled.iter().filter(|value| *value.get_ref());
+        let bucket_key = bucket_key.map(|value| ("bucket_key_enabled", value.span()));
+        let is_kms = self.sse.as_ref().is_some_and(|sse| sse.get_ref().starts_with("aws:kms"));
+        match with_sse.chain(bucket_key).next().filter(|_| !is_kms) {
+            Some((name, span)) => Err((span, format!("{name} needs sse = \"aws:kms\""))),
+            None => Ok(()),
+        }
     }
 
     /// Resolves paths relative to the settings file or, with `~`, to the home directory.
@@ -375,6 +405,17 @@ impl Profile {
             ("limit_rate", one(self.limit_rate.map(Spanned::into_inner))),
             ("body_checksum", one(self.body_checksum.map(Spanned::into_inner))),
             ("conditions", one(self.conditions.map(Spanned::into_inner))),
+            ("storage_class", one(self.storage_class.map(Spanned::into_inner))),
+            ("sse", one(self.sse.map(Spanned::into_inner))),
+            ("sse_kms_key_id", one(self.sse_kms_key_id.map(Spanned::into_inner))),
+            (
+                "bucket_key_enabled",
+                one(self
+                    .bucket_key_enabled
+                    .filter(|value| *value.get_ref())
+                    .map(|_| "true".to_owned())),
+            ),
+            ("acl", one(self.acl.map(Spanned::into_inner))),
         ];
         values.into_iter().filter(|(_, values)| !values.is_empty()).collect()
     }
@@ -384,6 +425,10 @@ type Check = fn(&str) -> Result<(), String>;
 
 fn is_key(text: &str) -> Result<(), String> {
     key_arn(text).map(drop)
+}
+
+fn is_not_empty(text: &str) -> Result<(), String> {
+    (!text.is_empty()).then_some(()).ok_or_else(|| "must not be empty".to_owned())
 }
 
 fn is_account(text: &str) -> Result<(), String> {
@@ -504,6 +549,23 @@ mod tests {
                 "[profiles.default]\nbody_checksum = \"x\"",
                 2,
                 "one of auto, crc64nvme, none (got \"x\")",
+            ),
+            (
+                "[profiles.default]\nsse = \"aes\"",
+                2,
+                "one of AES256, aws:kms, aws:kms:dsse (got \"aes\")",
+            ),
+            ("[profiles.default]\nacl = \"mine\"", 2, "must be one of authenticated-read, "),
+            ("[profiles.default]\nstorage_class = \"\"", 2, "must not be empty"),
+            (
+                "[profiles.default]\nsse_kms_key_id = \"k\"",
+                2,
+                "sse_kms_key_id needs sse = \"aws:kms\"",
+            ),
+            (
+                "[profiles.default]\nsse = \"AES256\"\nbucket_key_enabled = true",
+                3,
+                "bucket_key_enabled needs sse = \"aws:kms\"",
             ),
             ("[profiles.default]\nconditions = \"x\"", 2, "one of prove, look, trust (got \"x\")"),
             ("region = \"r\"", 1, "region"),

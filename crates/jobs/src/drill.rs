@@ -33,7 +33,6 @@ mod ages;
 mod key_regions;
 mod lag;
 mod opening_times;
-mod regions;
 mod request;
 mod status;
 
@@ -59,7 +58,6 @@ pub use self::{
     key_regions::{KeyRegions, RegionUse},
     lag::{Lag, Unreplicated},
     opening_times::OpeningTimes,
-    regions::{is_known_region, is_region_name},
     status::ReplicationStatus,
 };
 

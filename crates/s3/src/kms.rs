@@ -7,6 +7,7 @@ mod key_name;
 mod keyring;
 mod keyring_error;
 mod rate_limiter;
+mod region;
 mod regional_clients;
 mod s3ec_keyring;
 mod secret_plaintext;
@@ -17,5 +18,6 @@ pub use self::{
     key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn, partition_of},
     key_name::{InvalidKeyName, KmsKeyName},
     keyring::{InvalidKeyring, KmsKeyring, KmsKeyringBuilder},
+    region::{is_known_region, is_region_name},
     wrap_policy::{TooFewKeys, WrapPolicy},
 };

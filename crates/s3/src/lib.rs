@@ -44,7 +44,8 @@ pub use self::{
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
         DiscoveryFilter, InvalidArn, InvalidKeyName, InvalidKeyring, KMS_PROVIDER, KmsKeyArn,
-        KmsKeyName, KmsKeyring, KmsKeyringBuilder, TooFewKeys, WrapPolicy, partition_of,
+        KmsKeyName, KmsKeyring, KmsKeyringBuilder, TooFewKeys, WrapPolicy, is_known_region,
+        is_region_name, partition_of,
     },
     limited_http::{LimitedHttp, default_http_client},
     object::{ContentId, ObjectInfo},

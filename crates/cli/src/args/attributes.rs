@@ -18,6 +18,56 @@ use sealwax_s3::{Attributes, S3Uri};
 use super::{AclArg, Pair, Timestamp, content_type};
 use crate::failure::Failure;
 
+/// The way S3 keeps new objects. A profile may set it, because a bucket's owner decides it for all
+/// objects alike.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct AtRestArgs {
+    /// Storage class, such as `STANDARD_IA`, `GLACIER_IR` or `DEEP_ARCHIVE`
+    #[arg(long, value_name = "CLASS", value_parser = NonEmptyStringValueParser::new(), help_heading = "Stored attributes")]
+    storage_class: Option<String>,
+
+    /// Server-side encryption by S3, beside Sealwax's: a bucket policy may require it
+    #[arg(long, value_name = "ALGORITHM", value_parser = sse(), help_heading = "Stored attributes")]
+    sse: Option<ServerSideEncryption>,
+
+    /// KMS key of the server-side encryption [default: the AWS managed key aws/s3]
+    #[arg(long, value_name = "KEY", requires = "sse", value_parser = NonEmptyStringValueParser::new(), help_heading = "Stored attributes")]
+    sse_kms_key_id: Option<String>,
+
+    /// Use an S3 Bucket Key for the server-side encryption, which saves KMS requests
+    #[arg(long, requires = "sse", help_heading = "Stored attributes", hide_short_help = true)]
+    bucket_key_enabled: bool,
+}
+
+impl AtRestArgs {
+    /// Returns `attributes` with the given ones.
+    fn onto(&self, mut attributes: Attributes) -> Attributes {
+        attributes.storage_class = self.storage_class.as_deref().map(StorageClass::from);
+        self.encryption_onto(attributes)
+    }
+
+    /// Returns `attributes` with the given server-side encryption.
+    pub(crate) fn encryption_onto(&self, mut attributes: Attributes) -> Attributes {
+        attributes.server_side_encryption = self.sse.clone();
+        attributes.ssekms_key_id = self.sse_kms_key_id.clone();
+        attributes.bucket_key_enabled = self.bucket_key_enabled.then_some(true);
+        attributes
+    }
+
+    /// Describes what is given, for people; `None` if nothing is.
+    pub(crate) fn described(&self) -> Option<String> {
+        let class = self.storage_class.as_ref().map(|class| format!("storage class {class}"));
+        let sse = self.sse.as_ref().map(|sse| {
+            let key = self.sse_kms_key_id.as_ref();
+            let key = key.map_or(String::new(), |key| format!(" under {key}"));
+            let bucket_key = if self.bucket_key_enabled { ", with a bucket key" } else { "" };
+            format!("server-side encryption {sse}{key}{bucket_key}")
+        });
+        let all: Vec<_> = class.into_iter().chain(sse).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
 /// Attributes of new objects. With none, a copy has those of its source.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct AttributeArgs {
@@ -58,21 +108,8 @@ pub(crate) struct AttributeArgs {
     #[arg(long, value_name = "TAGS", value_parser = NonEmptyStringValueParser::new(), help_heading = "Stored attributes")]
     tagging: Option<String>,
 
-    /// Storage class, such as `STANDARD_IA`, `GLACIER_IR` or `DEEP_ARCHIVE`
-    #[arg(long, value_name = "CLASS", value_parser = NonEmptyStringValueParser::new(), help_heading = "Stored attributes")]
-    storage_class: Option<String>,
-
-    /// Server-side encryption by S3, beside Sealwax's: a bucket policy may require it
-    #[arg(long, value_name = "ALGORITHM", value_parser = sse(), help_heading = "Stored attributes")]
-    sse: Option<ServerSideEncryption>,
-
-    /// KMS key of the server-side encryption [default: the AWS managed key aws/s3]
-    #[arg(long, value_name = "KEY", requires = "sse", value_parser = NonEmptyStringValueParser::new(), help_heading = "Stored attributes")]
-    sse_kms_key_id: Option<String>,
-
-    /// Use an S3 Bucket Key for the server-side encryption, which saves KMS requests
-    #[arg(long, requires = "sse", help_heading = "Stored attributes", hide_short_help = true)]
-    bucket_key_enabled: bool,
+    #[command(flatten)]
+    at_rest: AtRestArgs,
 
     /// Object Lock: mode of the retention period
     #[arg(long, value_name = "MODE", requires = "object_lock_retain_until_date", value_parser = lock_mode(), help_heading = "Stored attributes", hide_short_help = true)]
@@ -118,10 +155,6 @@ impl AttributeArgs {
         attributes.expires = time(self.expires);
         attributes.website_redirect_location = self.website_redirect.clone();
         attributes.tagging = self.tagging.clone();
-        attributes.storage_class = self.storage_class.as_deref().map(StorageClass::from);
-        attributes.server_side_encryption = self.sse.clone();
-        attributes.ssekms_key_id = self.sse_kms_key_id.clone();
-        attributes.bucket_key_enabled = self.bucket_key_enabled.then_some(true);
         attributes.object_lock_mode = self.object_lock_mode.clone();
         attributes.object_lock_retain_until_date = time(self.object_lock_retain_until_date);
         attributes.object_lock_legal_hold_status = self.object_lock_legal_hold_status.clone();
@@ -129,7 +162,7 @@ impl AttributeArgs {
         attributes.object_lock_event_hold_duration_days = self.object_lock_event_hold_duration_days;
         attributes.object_lock_event_hold_duration_years =
             self.object_lock_event_hold_duration_years;
-        attributes
+        self.at_rest.onto(attributes)
     }
 
     /// Returns the pairs of user-defined metadata.
@@ -265,12 +298,32 @@ fn of_sdk<T: for<'a> From<&'a str> + Clone + Send + Sync + 'static>(
     PossibleValuesParser::new(values).map(|text| T::from(&text))
 }
 
+/// Values of `--sse`.
+const SSE: [&str; 3] = ["AES256", "aws:kms", "aws:kms:dsse"];
+
+/// Checks a value of `--sse`.
+pub(crate) fn check_sse(text: &str) -> Result<(), String> {
+    one_of(text, &SSE)
+}
+
+/// Checks a canned ACL.
+pub(crate) fn check_canned_acl(text: &str) -> Result<(), String> {
+    one_of(text, ObjectCannedAcl::values())
+}
+
+fn one_of(text: &str, values: &[&str]) -> Result<(), String> {
+    match values.contains(&text) {
+        true => Ok(()),
+        false => Err(format!("must be one of {} (got {text:?})", values.join(", "))),
+    }
+}
+
 fn canned_acl() -> impl TypedValueParser<Value = ObjectCannedAcl> {
     of_sdk(ObjectCannedAcl::values())
 }
 
 fn sse() -> impl TypedValueParser<Value = ServerSideEncryption> {
-    of_sdk(&["AES256", "aws:kms", "aws:kms:dsse"])
+    of_sdk(&SSE)
 }
 
 fn lock_mode() -> impl TypedValueParser<Value = ObjectLockMode> {

@@ -25,7 +25,7 @@ impl FromStr for TypedKey {
             None => text
                 .parse()
                 .map(Self::Kms)
-                .map_err(|error: InvalidKeyName| format!("{error}; a local key is {LOCAL}NAME")),
+                .map_err(|error: InvalidKeyName| or_local(text, error.to_string())),
         }
     }
 }
@@ -35,6 +35,14 @@ fn local_name(text: &str) -> Result<Option<&str>, String> {
     match text.strip_prefix(LOCAL) {
         Some("") => Err("the name of the local key is missing".into()),
         name => Ok(name),
+    }
+}
+
+/// Returns the error, and how a local key is named, unless the text is an ARN.
+fn or_local(text: &str, error: String) -> String {
+    match text.starts_with("arn:") {
+        true => error,
+        false => format!("{error}; a local key is {LOCAL}NAME"),
     }
 }
 
@@ -89,9 +97,7 @@ impl FromStr for WrapKey {
     fn from_str(text: &str) -> Result<Self, String> {
         match local_name(text)? {
             Some(name) => Ok(Self::Local(name.to_owned())),
-            None => key_arn(text)
-                .map(Self::Kms)
-                .map_err(|error| format!("{error}; a local key is {LOCAL}NAME")),
+            None => key_arn(text).map(Self::Kms).map_err(|error| or_local(text, error)),
         }
     }
 }

@@ -9,14 +9,14 @@ pub(crate) mod printed;
 mod store;
 
 use clap::Args;
-use sealwax_s3::{KmsKeyArn, envelope::EncryptionContext};
+use sealwax_s3::{KmsKeyName, envelope::EncryptionContext};
 
 use self::{
     check::{Check, Checks},
     printed::Document,
 };
 use crate::{
-    args::{GlobalArgs, Pair, Prefix, encryption_context},
+    args::{AtRestArgs, GlobalArgs, Pair, Prefix, encryption_context},
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     session::{NO_REGION, Session},
@@ -32,7 +32,7 @@ Examples:
 
 /// Check credentials, endpoints, Regions, keys, bucket and clock.
 ///
-/// Each problem comes with a hint. /// With a bucket, a small object is stored under `.sealwax-doctor/` and deleted permanently. This
+/// Each problem comes with a hint. With a bucket, a small object is stored under `.sealwax-doctor/` and deleted permanently. This
 /// shows which conditional requests the store supports, and that an object sealed under the keys
 /// opens again; --read-only skips it. Exits with 1 if a check fails.
 #[derive(Debug, Args)]
@@ -42,9 +42,9 @@ pub(crate) struct DoctorArgs {
     #[arg(value_name = "s3://BUCKET[/PREFIX]")]
     pub(crate) prefix: Option<Prefix>,
 
-    /// KMS key to check; repeatable
-    #[arg(long = "key", value_name = "ARN")]
-    pub(crate) keys: Vec<KmsKeyArn>,
+    /// KMS key to check: an ARN, a key id or an alias; repeatable
+    #[arg(long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<KmsKeyName>,
 
     /// Encryption context for the key checks, because key policies can require it; repeatable
     #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
@@ -53,6 +53,9 @@ pub(crate) struct DoctorArgs {
     /// Store no object
     #[arg(long)]
     pub(crate) read_only: bool,
+
+    #[command(flatten)]
+    pub(crate) at_rest: AtRestArgs,
 
     /// Print one JSON object per check
     #[arg(long)]
@@ -69,28 +72,37 @@ pub(crate) struct DoctorArgs {
 /// Loads the settings. A missing Region is a finding, so the checks go on in the Region of the first
 /// key, or in us-east-1.
 pub(super) async fn session(global: &GlobalArgs, args: &DoctorArgs) -> Result<Session, Failure> {
-    let region = args.keys.first().map_or("us-east-1", KmsKeyArn::region);
+    let region = args.keys.iter().find_map(KmsKeyName::region).unwrap_or("us-east-1");
     Session::open_or_in(global, region).await
 }
 
 /// Runs all checks.
 pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failure> {
-    let DoctorArgs { prefix, keys, context, read_only, json, print: _ } = args;
+    let DoctorArgs { prefix, keys: names, context, read_only, at_rest, json, print: _ } = args;
     let context: EncryptionContext = encryption_context(context)?;
     let mut checks = Checks::new(json);
-    let scratch = prefix.as_ref().map(|prefix| store::Scratch::new(session, prefix)).transpose()?;
+    let scratch = prefix
+        .as_ref()
+        .map(|prefix| store::Scratch::new(session, prefix, at_rest.clone()))
+        .transpose()?;
     let work = async {
         settings(session, &mut checks)?;
-        endpoints::check(session, &keys, &mut checks).await?;
+        if let Some(stored) = at_rest.described() {
+            checks.add(Check::ok("new objects", stored))?;
+        }
+        endpoints::check(session, &names, &mut checks).await?;
         let is_known = caller::check(session, &mut checks).await?;
         if !is_known {
             return Ok(());
         }
+        let keys = keys::resolve(session, &names, &mut checks).await?;
         let place = scratch.as_ref().map(store::Scratch::place).transpose()?;
         for key in &keys {
             keys::check(session, key, &context, place.as_ref(), &mut checks).await?;
         }
-        keys::check_regions(session, &keys, &mut checks)?;
+        if keys.len() == names.len() {
+            keys::check_regions(session, &keys, &mut checks)?;
+        }
         let Some(scratch) = &scratch else {
             return checks.add(Check::skipped(
                 "bucket",

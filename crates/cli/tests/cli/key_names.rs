@@ -143,3 +143,61 @@ fn grant_tokens_go_with_each_call_to_kms() {
         }
     }
 }
+
+#[test]
+fn the_doctor_resolves_names_as_writers_do() {
+    let scene = Scene::new("alias-doctor");
+    let alias = alias(&scene, "doctor");
+    let (arn, key_id) = (east_key(), east_key().rsplit('/').next().expect("an id").to_owned());
+    let doctor = |names: &[&str]| {
+        let uri = scene.uri();
+        let names = names.iter().flat_map(|name| ["--key", name]);
+        Sealwax::new(["doctor", &uri, "--json"]).args(names).run()
+    };
+    let of = |run: &Run, check: &str| -> Vec<(String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        let lines = json_lines(run).into_iter().filter(|line| line["check"] == check);
+        lines.map(|line| (text(&line["status"]), text(&line["message"]))).collect()
+    };
+    let ok = |message: String| ("ok".to_owned(), message);
+    let run = doctor(&[&alias, &key_id]).exits(0);
+    let expected = [ok(format!("{alias} is {arn}")), ok(format!("{key_id} is {arn}"))];
+    assert_eq!(of(&run, "key name"), expected);
+    let enabled = ok(format!("{arn} is enabled, single-Region"));
+    assert_eq!(of(&run, "key"), [enabled.clone(), enabled]);
+    assert_eq!(of(&run, "round trip").len(), 1);
+    assert_eq!(of(&doctor(&[&arn]).exits(0), "key name"), [], "an ARN is no news");
+    // A name that is not known is one failed check, and the others go on.
+    let run = doctor(&["alias/sealwax-no-such-alias", &arn]).exits(1);
+    let names = of(&run, "key name");
+    assert_eq!((names.len(), names[0].0.as_str()), (1, "failed"));
+    assert!(names[0].1.contains("alias/sealwax-no-such-alias"), "{names:?}");
+    assert_eq!(of(&run, "key"), [ok(format!("{arn} is enabled, single-Region"))]);
+}
+
+/// No request is made: KMS in such a Region would have a name that no one knows.
+#[test]
+fn a_region_that_cannot_be_is_refused_with_the_nearest_one() {
+    let scene = Scene::new("no-region");
+    let recorder = Recorder::start();
+    let (uri, copy) = (scene.uri(), scene.beside("copy").uri());
+    let key = east_key().replace("us-east-1", "us-east1");
+    let alias = "arn:aws:kms:us-east1:111122223333:alias/x";
+    let reason = "\"us-east1\" is not an AWS Region, us-east-1 is";
+    let run = |words: &[&str]| {
+        let run = Sealwax::new(words).env("AWS_ENDPOINT_URL", recorder.url()).input(b"text").run();
+        run.exits(2).says(reason)
+    };
+    for name in [key.as_str(), alias] {
+        run(&["put", "-", &uri, "--key", name]);
+        run(&["cp", &uri, &copy, "--under", name]);
+        run(&["rewrap", &uri, "--add", name]);
+        run(&["reencrypt", &uri, "--under", name]);
+        run(&["doctor", &uri, "--key", name]);
+    }
+    run(&["cat", &uri, "--key", &key]);
+    run(&["rewrap", &uri, "--remove", &key]);
+    let settings = Sealwax::new(["cat", &uri]).env("SEALWAX_KEYS", &key);
+    settings.env("AWS_ENDPOINT_URL", recorder.url()).run().exits(2).says(reason);
+    assert_eq!(recorder.requests(), [""; 0]);
+}

@@ -2,6 +2,8 @@
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
+use super::region::{NoAwsRegion, check_aws_region};
+
 /// Provider name of data keys that AWS KMS wrapped.
 pub const KMS_PROVIDER: &str = "aws-kms";
 
@@ -104,7 +106,7 @@ impl FromStr for KmsKeyArn {
     type Err = InvalidArn;
 
     fn from_str(text: &str) -> Result<Self, InvalidArn> {
-        let invalid = || InvalidArn(text.chars().take(256).collect());
+        let invalid = || InvalidArn::new(text, None);
         let parts: Vec<&str> = text.split(':').collect();
         let ["arn", partition, "kms", region, account, resource] = parts[..] else {
             return Err(invalid());
@@ -117,6 +119,7 @@ impl FromStr for KmsKeyArn {
             return Err(invalid());
         }
         // The Region decides where a call goes.
+        check_aws_region(region).map_err(|error| InvalidArn::new(text, Some(error)))?;
         if !is_in_partition(region, partition) {
             return Err(invalid());
         }
@@ -168,10 +171,34 @@ impl fmt::Display for KmsKeyArn {
 
 /// A text that is not the ARN of a KMS key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID; not an alias, not a bare id)"
-)]
-pub struct InvalidArn(String);
+pub struct InvalidArn {
+    text: String,
+    /// The Region, if that is the fault.
+    region: Option<NoAwsRegion>,
+}
+
+impl InvalidArn {
+    fn new(text: &str, region: Option<NoAwsRegion>) -> Self {
+        Self { text: text.chars().take(256).collect(), region }
+    }
+
+    /// Returns the Region, if that is the fault.
+    pub(super) fn region(self) -> Option<NoAwsRegion> {
+        self.region
+    }
+}
+
+impl fmt::Display for InvalidArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not the ARN of a KMS key", self.text)?;
+        match &self.region {
+            Some(region) => write!(f, ": {region}"),
+            None => {
+                f.write_str(" (arn:aws:kms:REGION:ACCOUNT:key/ID; not an alias, not a bare id)")
+            }
+        }
+    }
+}
 
 impl From<Infallible> for InvalidArn {
     fn from(never: Infallible) -> Self {
@@ -255,7 +282,23 @@ mod tests {
             &long,
         ] {
             let shown: String = text.chars().take(256).collect();
-            assert_eq!(text.parse::<KmsKeyArn>(), Err(InvalidArn(shown)));
+            let error = text.parse::<KmsKeyArn>().expect_err(text);
+            assert_eq!(error, InvalidArn { text: shown, region: None });
+            assert!(error.to_string().ends_with("not an alias, not a bare id)"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_region_that_cannot_be_is_named() {
+        let arn = SINGLE.replace("us-east-1", "us-east1");
+        let error = arn.parse::<KmsKeyArn>().expect_err("no Region");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{arn:?} is not the ARN of a KMS key: \"us-east1\" is not an AWS Region, us-east-1 is"
+            )
+        );
+        // AWS may open it tomorrow.
+        SINGLE.replace("us-east-1", "nz-north-1").parse::<KmsKeyArn>().expect("an ARN");
     }
 }

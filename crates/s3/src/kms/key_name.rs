@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use super::key_arn::KmsKeyArn;
+use super::{
+    key_arn::{InvalidArn, KmsKeyArn},
+    region::NoAwsRegion,
+};
 
 /// Name of a KMS key, as people type it: an ARN, a key id, an alias, or the ARN of an alias.
 ///
@@ -76,19 +79,21 @@ impl FromStr for KmsKeyName {
         if let Ok(arn) = text.parse() {
             return Ok(Self(Name::Arn(arn)));
         }
-        let invalid = || InvalidKeyName(text.chars().take(256).collect());
         if is_alias(text) || is_key_id(text) {
             return Ok(Self(Name::InOwnRegion(text.to_owned())));
         }
+        let invalid = |region| InvalidKeyName { text: text.chars().take(256).collect(), region };
         // An alias has the same Region and account in its ARN as a key.
-        let (before, resource) = text.rsplit_once(':').ok_or_else(invalid)?;
-        let beside: KmsKeyArn = format!("{before}:key/id").parse().map_err(|_| invalid())?;
+        let (before, resource) = text.rsplit_once(':').ok_or_else(|| invalid(None))?;
+        let beside: KmsKeyArn = format!("{before}:key/id")
+            .parse()
+            .map_err(|error: InvalidArn| invalid(error.region()))?;
         match is_alias(resource) {
             true => {
                 let region = beside.region().to_owned();
                 Ok(Self(Name::AliasArn { text: text.to_owned(), region }))
             }
-            false => Err(invalid()),
+            false => Err(invalid(None)),
         }
     }
 }
@@ -119,8 +124,26 @@ fn is_key_id(text: &str) -> bool {
 
 /// A text that names no KMS key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not the ARN of a KMS key or of an alias, a key id, or an alias (alias/NAME)")]
-pub struct InvalidKeyName(String);
+pub struct InvalidKeyName {
+    text: String,
+    /// The Region in the ARN, if that is the fault.
+    region: Option<NoAwsRegion>,
+}
+
+impl fmt::Display for InvalidKeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.region {
+            Some(region) => {
+                write!(f, "{:?} is not the ARN of a KMS key or of an alias: {region}", self.text)
+            }
+            None => write!(
+                f,
+                "{:?} is not the ARN of a KMS key or of an alias, a key id, or an alias (alias/NAME)",
+                self.text
+            ),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -155,6 +178,12 @@ mod tests {
         ] {
             let error = text.parse::<KmsKeyName>().expect_err(text).to_string();
             assert!(error.starts_with(&format!("{text:?} is not the ARN")), "{error}");
+        }
+        for resource in ["key/x", "alias/x"] {
+            let text = format!("arn:aws:kms:us-west2:111122223333:{resource}");
+            let error = text.parse::<KmsKeyName>().expect_err(resource).to_string();
+            let reason = "the ARN of a KMS key or of an alias: \"us-west2\" is not an AWS Region, us-west-2 is";
+            assert_eq!(error, format!("{text:?} is not {reason}"));
         }
     }
 }

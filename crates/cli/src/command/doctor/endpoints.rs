@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sealwax_s3::{KmsKeyArn, PlainHttp};
+use sealwax_s3::{KmsKeyName, PlainHttp};
 
 use super::check::{Check, Checks};
 use crate::{
@@ -13,10 +13,12 @@ use crate::{
 /// Reports the endpoints of S3, of STS, and of KMS in each key's Region, without a request.
 pub(super) async fn check(
     session: &Session,
-    keys: &[KmsKeyArn],
+    keys: &[KmsKeyName],
     checks: &mut Checks,
 ) -> Result<(), Failure> {
-    let mut regions: BTreeSet<_> = keys.iter().map(KmsKeyArn::region).collect();
+    // An alias or a key id is one of the session's Region.
+    let region_of = |key| KmsKeyName::region(key).unwrap_or(session.region());
+    let mut regions: BTreeSet<_> = keys.iter().map(region_of).collect();
     if regions.is_empty() {
         regions.insert(session.region());
     }

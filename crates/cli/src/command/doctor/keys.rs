@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_s3::{config::http::HttpResponse, error::SdkError, operation::RequestId};
 use sealwax_s3::{
-    Error, KmsKeyArn,
+    Error, ErrorKind, KmsKeyArn, KmsKeyName,
     aws_sdk_kms::{
         Client,
         error::ProvideErrorMetadata,
@@ -20,6 +20,36 @@ use crate::{
     failure::{Exit, Failure},
     session::Session,
 };
+
+/// Returns the ARNs of the named keys, as commands that write resolve them.
+pub(super) async fn resolve(
+    session: &Session,
+    names: &[KmsKeyName],
+    checks: &mut Checks,
+) -> Result<Vec<KmsKeyArn>, Failure> {
+    let mut arns = Vec::with_capacity(names.len());
+    for name in names {
+        let resolved = session.keyrings().kms_builder().resolve(name).await;
+        match resolved {
+            Ok(arn) if name.arn().is_some() => arns.push(arn),
+            Ok(arn) => {
+                checks.add(Check::ok("key name", format!("{name} is {arn}")))?;
+                arns.push(arn);
+            }
+            Err(error) => {
+                let hint = match error.kind() {
+                    ErrorKind::AccessDenied => "allow kms:DescribeKey on the key, or pass its ARN",
+                    ErrorKind::KeyNotFound => {
+                        "check the name: an alias or a key id is searched in the Region of --region and in the caller's account"
+                    }
+                    _ => "check the endpoint and the network, or pass the key's ARN",
+                };
+                checks.add(Check::failed("key name", error_chain(&error), hint))?;
+            }
+        }
+    }
+    Ok(arns)
+}
 
 /// Checks a key.
 pub(super) async fn check(

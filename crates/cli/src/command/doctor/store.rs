@@ -14,13 +14,18 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
 };
 use sealwax_s3::{
-    Error, KmsKeyArn, S3Uri,
+    Attributes, Error, KmsKeyArn, S3Uri,
     envelope::{EncryptionContext, Place},
     error_chain,
 };
 
 use super::check::{Check, Checks};
-use crate::{args::Prefix, failure::Failure, local_key, session::Session};
+use crate::{
+    args::{AtRestArgs, Prefix},
+    failure::Failure,
+    local_key,
+    session::Session,
+};
 
 /// Entity tag that no object has.
 const OTHER_E_TAG: &str = "\"00000000000000000000000000000000\"";
@@ -36,16 +41,24 @@ const NOT_KEPT: &str = "--no-overwrite fails on this store before anything is st
 pub(super) struct Scratch {
     s3: Client,
     uri: S3Uri,
+    /// Server-side encryption, which the bucket's policy may require. The storage class is left out:
+    /// an archived object does not open.
+    stored: Attributes,
     /// `true` if the object may have been stored.
     is_used: AtomicBool,
 }
 
 impl Scratch {
-    pub(super) fn new(session: &Session, prefix: &Prefix) -> Result<Self, Failure> {
+    pub(super) fn new(
+        session: &Session,
+        prefix: &Prefix,
+        at_rest: AtRestArgs,
+    ) -> Result<Self, Failure> {
         let name = format!(".sealwax-doctor/{}", local_key::random_name()?);
         Ok(Self {
             s3: session.s3(),
             uri: prefix.clone().into_folder().below(&name)?,
+            stored: at_rest.encryption_onto(Attributes::default()),
             is_used: AtomicBool::new(false),
         })
     }
@@ -100,6 +113,9 @@ impl Scratch {
                 .key(self.uri.key())
                 .copy_source(source);
             copy.metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace)
+                .set_server_side_encryption(self.stored.server_side_encryption.clone())
+                .set_ssekms_key_id(self.stored.ssekms_key_id.clone())
+                .set_bucket_key_enabled(self.stored.bucket_key_enabled)
         };
         let from_other = copy().copy_source_if_match(OTHER_E_TAG).send().await;
         let lost = "allow one writer at a time: a rewrap can undo a concurrent write";
@@ -123,6 +139,10 @@ impl Scratch {
     ) -> Result<PutObjectOutput, SdkError<PutObjectError, HttpResponse>> {
         let put = self.s3.put_object().bucket(self.uri.bucket()).key(self.uri.key());
         let put = put.body(ByteStream::from_static(TEXT)).set_checksum_algorithm(checksum.clone());
+        let put = put
+            .set_server_side_encryption(self.stored.server_side_encryption.clone())
+            .set_ssekms_key_id(self.stored.ssekms_key_id.clone())
+            .set_bucket_key_enabled(self.stored.bucket_key_enabled);
         let put = on(put).customize().disable_payload_signing();
         put.config_override(config(checksum.as_ref())).send().await
     }
@@ -138,6 +158,10 @@ impl Scratch {
         let begin = |checksum: Option<ChecksumAlgorithm>| {
             let kind = checksum.is_some().then_some(ChecksumType::FullObject);
             let begin = self.s3.create_multipart_upload().bucket(bucket).key(key);
+            let begin = begin
+                .set_server_side_encryption(self.stored.server_side_encryption.clone())
+                .set_ssekms_key_id(self.stored.ssekms_key_id.clone())
+                .set_bucket_key_enabled(self.stored.bucket_key_enabled);
             begin.set_checksum_algorithm(checksum).set_checksum_type(kind).send()
         };
         let mut sent = checksum.clone();
@@ -209,6 +233,7 @@ impl Scratch {
             .put()
             .uri(&self.uri)
             .encryption_context(context)
+            .attributes(self.stored.clone())
             .body(PLAINTEXT.to_vec())
             .send()
             .await;

@@ -1,6 +1,7 @@
 //! Checks of the blocked Regions: a drill that blocks a Region that nothing uses proves nothing.
 
-use sealwax_jobs::drill::{KeyRegions, is_known_region, is_region_name};
+use sealwax_jobs::drill::KeyRegions;
+use sealwax_s3::{is_known_region, is_region_name};
 
 use crate::{args::Prefix, failure::Failure, session::Session, terminal_text::Counted};
 
