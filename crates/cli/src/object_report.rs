@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use aws_sdk_s3::primitives::DateTimeFormat;
 use sealwax_s3::{
     InspectOutput, InspectedKey, KMS_PROVIDER, KmsKeyArn, ObjectFormat, ObjectInfo, S3Uri,
-    error_chain, s3ec::Storage,
+    error_chain,
+    s3ec::{Envelope, Storage},
 };
 use serde::Serialize;
 
@@ -18,7 +19,8 @@ pub(crate) struct ObjectReport {
     /// Always `false`: no key was used.
     authenticated: bool,
     format: String,
-    plaintext_bytes: u64,
+    #[serde(flatten)]
+    plaintext: PlaintextLen,
     /// Present only for objects of the S3 Encryption Client, as are the next two fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     wrapping_algorithm: Option<String>,
@@ -27,6 +29,9 @@ pub(crate) struct ObjectReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     in_instruction_file: Option<bool>,
     encryption_context: BTreeMap<String, String>,
+    /// Description of a raw key in an object of the S3 Encryption Client. Nothing binds it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    materials_description: BTreeMap<String, String>,
     generation: u32,
     /// Claimed wrapping keys, those of the sidecar included.
     keys: Vec<Key>,
@@ -63,14 +68,15 @@ struct Key {
 impl ObjectReport {
     /// Builds the report of the object at `uri`. `keys` are those of an object in Sealwax's format.
     pub(crate) fn new(uri: &S3Uri, info: ObjectInfo, keys: Option<InspectOutput>) -> Self {
-        let context: BTreeMap<_, _> = match info.envelope() {
-            // The KMS encryption context, or the materials description of a raw key.
-            Some(envelope) => envelope.key().description().clone(),
-            None => info
-                .encryption_context()
-                .iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
+        let key = info.envelope().map(Envelope::key);
+        let (context, materials_description) = match key {
+            Some(key) if key.algorithm().is_kms() => (key.description().clone(), BTreeMap::new()),
+            Some(key) => (BTreeMap::new(), key.description().clone()),
+            None => {
+                let context = info.encryption_context().iter();
+                let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+                (context.map(owned).collect(), BTreeMap::new())
+            }
         };
         let (keys, missing, problem) =
             keys.map_or_else(Default::default, |it| (it.keys, it.missing, it.problem));
@@ -87,8 +93,9 @@ impl ObjectReport {
             in_instruction_file: info
                 .envelope()
                 .map(|envelope| envelope.storage() == Storage::InstructionFile),
-            plaintext_bytes: info.plaintext_len(),
+            plaintext: PlaintextLen::of(&info),
             encryption_context: context,
+            materials_description,
             generation: info.generation(),
             keys: keys.iter().map(Key::new).collect(),
             missing,
@@ -100,6 +107,49 @@ impl ObjectReport {
             last_modified,
             metadata: info.metadata.into_iter().collect(),
         }
+    }
+}
+
+/// Plaintext length of an object. Field names are stable JSON output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct PlaintextLen {
+    /// Absent if only a bound is known.
+    plaintext_bytes: Option<u64>,
+    /// Upper bound of AES-CBC in old objects of the S3 Encryption Client, whose padding only the
+    /// content tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plaintext_bytes_at_most: Option<u64>,
+}
+
+impl PlaintextLen {
+    /// Returns the length of the object's plaintext.
+    pub(crate) fn of(info: &ObjectInfo) -> Self {
+        let lens = info.plaintext_lens();
+        match lens.start() == lens.end() {
+            true => Self::exactly(*lens.end()),
+            false => Self { plaintext_bytes: None, plaintext_bytes_at_most: Some(*lens.end()) },
+        }
+    }
+
+    /// Returns a known length.
+    pub(crate) fn exactly(bytes: u64) -> Self {
+        Self { plaintext_bytes: Some(bytes), plaintext_bytes_at_most: None }
+    }
+
+    /// Returns the length or its bound, if either is known.
+    pub(crate) fn at_most(self) -> Option<u64> {
+        self.plaintext_bytes.or(self.plaintext_bytes_at_most)
+    }
+
+    /// `true` if only a bound is known.
+    pub(crate) fn is_bound(self) -> bool {
+        self.plaintext_bytes_at_most.is_some()
+    }
+
+    /// Describes it for people, if it is known.
+    pub(crate) fn text(self) -> Option<String> {
+        let bytes = Counted(self.at_most()?, "byte").to_string();
+        Some(if self.is_bound() { format!("at most {bytes}") } else { bytes })
     }
 }
 
@@ -143,7 +193,7 @@ impl fmt::Display for ObjectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", Printable(&self.object))?;
         line(f, "format", &self.format)?;
-        line(f, "plaintext", &Counted(self.plaintext_bytes, "byte").to_string())?;
+        line(f, "plaintext", &self.plaintext.text().unwrap_or_default())?;
         let generation = (!self.keys.is_empty()).then(|| self.generation.to_string());
         let stored = [
             ("content", &self.content_suite),
@@ -161,6 +211,7 @@ impl fmt::Display for ObjectReport {
             }
         }
         section(f, "encryption context", &self.encryption_context)?;
+        section(f, "materials description (of a raw key: not bound)", &self.materials_description)?;
         if self.in_instruction_file == Some(true) {
             writeln!(f, "  the encrypted data key is in an instruction file")?;
         }

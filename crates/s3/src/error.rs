@@ -757,7 +757,9 @@ impl ObjectRef {
             | FormatError::LegacyContent(_)
             | FormatError::LegacyWrap(_)
             | FormatError::RawKeyCbc(_) => ErrorKind::PolicyRefused,
-            FormatError::ContextMismatch(_) => ErrorKind::ContextMismatch,
+            FormatError::ContextMismatch(_) | FormatError::NoContext(_) => {
+                ErrorKind::ContextMismatch
+            }
             FormatError::TooLong => ErrorKind::InvalidInput,
             FormatError::Truncated => ErrorKind::Truncated,
             FormatError::RandomUnavailable => ErrorKind::Io,

@@ -1,6 +1,6 @@
 //! Description of a stored object.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::RangeInclusive};
 
 use aws_sdk_s3::{
     operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
@@ -37,6 +37,8 @@ pub struct ObjectInfo {
     format: ObjectFormat,
     encryption_context: EncryptionContext,
     plaintext_len: u64,
+    /// Lengths that the plaintext can have.
+    plaintext_lens: RangeInclusive<u64>,
     /// User-defined metadata.
     pub metadata: HashMap<String, String>,
     /// Entity tag, as S3 returned it.
@@ -64,10 +66,12 @@ macro_rules! from_output {
         $(#[$doc])*
         pub(crate) fn $name(target: &ObjectRef, output: &$output, format: ObjectFormat) -> Result<Self, Error> {
             let stored_len: fn(&$output) -> Option<u64> = $stored_len;
-            let plaintext_len = plaintext_len(target, stored_len(output), &format)?;
+            let (plaintext_len, plaintext_lens) =
+                plaintext_len(target, stored_len(output), &format)?;
             Ok(Self {
                 encryption_context: encryption_context(&format),
                 plaintext_len,
+                plaintext_lens,
                 metadata: format.user_metadata(output.metadata()),
                 e_tag: output.e_tag.clone(),
                 version_id: output.version_id.clone(),
@@ -100,6 +104,11 @@ impl ObjectInfo {
         Self { format: ObjectFormat::Sealwax(header), ..self }
     }
 
+    /// Replaces the plaintext's length by that of the content, which was opened.
+    pub(crate) fn with_opened_len(self, len: u64) -> Self {
+        Self { plaintext_len: len, plaintext_lens: len..=len, ..self }
+    }
+
     /// Returns the format, with the content of the metadata.
     #[must_use]
     pub fn format(&self) -> &ObjectFormat {
@@ -109,10 +118,18 @@ impl ObjectInfo {
     /// Returns the plaintext length in bytes.
     ///
     /// For AES-CBC, in old objects of the S3 Encryption Client, this is the ciphertext length: 1 to
-    /// 16 bytes more.
+    /// 16 bytes more. [`ObjectInfo::plaintext_lens`] tells. In the answer of
+    /// [`Get::to_file`](crate::Get::to_file), it is the length of the file in any case.
     #[must_use]
     pub fn plaintext_len(&self) -> u64 {
         self.plaintext_len
+    }
+
+    /// Returns the lengths in bytes that the plaintext can have: one, or 16 for AES-CBC, whose
+    /// padding only the content tells.
+    #[must_use]
+    pub fn plaintext_lens(&self) -> RangeInclusive<u64> {
+        self.plaintext_lens.clone()
     }
 
     /// Returns the encryption context as the caller gave it, without the pairs that clients add.
@@ -204,20 +221,23 @@ fn encryption_context(format: &ObjectFormat) -> EncryptionContext {
     }
 }
 
-/// Returns the plaintext length for a stored length. The metadata must not contradict it.
+/// Returns the plaintext length for a stored length, and those that it can have. The metadata must
+/// not contradict it.
 fn plaintext_len(
     target: &ObjectRef,
     stored: Option<u64>,
     format: &ObjectFormat,
-) -> Result<u64, Error> {
+) -> Result<(u64, RangeInclusive<u64>), Error> {
     let truncated = || target.envelope_error(EnvelopeError::Truncated);
     let stored = stored.ok_or_else(truncated)?;
     let header = match format {
         ObjectFormat::Sealwax(header) => header,
         ObjectFormat::S3ec(envelope) => {
-            return envelope.plaintext_len(stored).map_err(|error| target.s3ec_error(error));
+            let failed = |error| target.s3ec_error(error);
+            let len = envelope.plaintext_len(stored).map_err(failed)?;
+            return Ok((len, envelope.plaintext_lens(stored).map_err(failed)?));
         }
-        ObjectFormat::Unencrypted => return Ok(stored),
+        ObjectFormat::Unencrypted => return Ok((stored, stored..=stored)),
     };
     let len = geometry::plaintext_len(stored).ok_or_else(truncated)?;
     match header.plaintext_len() {
@@ -226,7 +246,7 @@ fn plaintext_len(
             let message = format!("the body holds {len} bytes, the metadata says {expected}");
             Err(target.envelope_error(EnvelopeError::Malformed(message)))
         }
-        _ => Ok(len),
+        _ => Ok((len, len..=len)),
     }
 }
 

@@ -226,21 +226,13 @@ impl Vault {
                 pending.complete(&bytes).map_err(|error| target.s3ec_error(error))?,
             )),
             InstructionFile::Absent if pending.is_certain() => {
-                let message = format!(
-                    "its wrapped data key is in an instruction file, and no file with the suffix \
-                     {suffix:?} exists"
-                );
-                Err(target.error(ErrorKind::Malformed, message))
+                Err(no_instruction_file(target, suffix))
             }
             InstructionFile::Denied
                 if pending.is_certain()
                     || self.0.unencrypted == UnencryptedObjects::PassThrough =>
             {
-                let message = format!(
-                    "it may have an instruction file, but GetObject of its key and {suffix:?} was \
-                     denied"
-                );
-                Err(target.error(ErrorKind::AccessDenied, message))
+                Err(denied_instruction_file(target, suffix))
             }
             InstructionFile::Absent | InstructionFile::Denied => {
                 let why = format!(
@@ -249,6 +241,32 @@ impl Vault {
                 );
                 self.not_sealed(target, &why)
             }
+        }
+    }
+
+    /// Reads the envelope of an object of the S3 Encryption Client, whether this client opens such
+    /// objects or not. Returns `None` for an older version (`is_version`) whose envelope is in an
+    /// instruction file: that may be another version's.
+    pub(crate) async fn claimed_envelope(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        stored: Option<&HashMap<String, String>>,
+        is_version: bool,
+    ) -> Result<Option<s3ec::Envelope>, Error> {
+        let failed = |error| target.s3ec_error(error);
+        let pending = match detect(metadata::pairs(stored.into_iter().flatten())).map_err(failed)? {
+            Detected::Complete(envelope) => return Ok(Some(envelope)),
+            Detected::Pending(_) if is_version => return Ok(None),
+            Detected::Pending(pending) => pending,
+        };
+        let suffix = self.s3ec().file_suffix();
+        match InstructionFile::find(store, target, suffix).await? {
+            InstructionFile::Present { bytes, .. } => {
+                pending.complete(&bytes).map(Some).map_err(failed)
+            }
+            InstructionFile::Absent => Err(no_instruction_file(target, suffix)),
+            InstructionFile::Denied => Err(denied_instruction_file(target, suffix)),
         }
     }
 
@@ -261,6 +279,21 @@ impl Vault {
             }
         }
     }
+}
+
+fn no_instruction_file(target: &ObjectRef, suffix: &str) -> Error {
+    let message = format!(
+        "its wrapped data key is in an instruction file, and no file with the suffix {suffix:?} \
+         exists"
+    );
+    target.error(ErrorKind::Malformed, message)
+}
+
+fn denied_instruction_file(target: &ObjectRef, suffix: &str) -> Error {
+    let message = format!(
+        "it may have an instruction file, but GetObject of its key and {suffix:?} was denied"
+    );
+    target.error(ErrorKind::AccessDenied, message)
 }
 
 fn refused_here(target: &ObjectRef) -> Error {

@@ -8,7 +8,7 @@ use std::{io, os::unix::ffi::OsStrExt as _, path::Path};
 
 use futures_util::TryStreamExt as _;
 use sealwax_files::{NewFile, RelativePath};
-use sealwax_s3::{Error, Get, ObjectInfo, S3Uri, UnencryptedObjects};
+use sealwax_s3::{Error, ErrorKind, Get, ObjectInfo, S3Uri, UnencryptedObjects};
 use serde::Serialize;
 use tokio::{
     io::{AsyncWriteExt as _, BufWriter},
@@ -23,6 +23,7 @@ use crate::{
     failure::{Exit, Failure, of_one},
     interrupt::unless_stopped,
     local_files::{create_parent, remove_leftovers},
+    object_report::PlaintextLen,
     progress::Progress,
     session::Session,
     terminal_text::Counted,
@@ -91,7 +92,7 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
             head = head.version_id(version_id);
         }
         let info = head.send().await.map_err(|error| of_one(error, &uri))?;
-        let bytes = Counted(info.plaintext_len(), "byte");
+        let bytes = PlaintextLen::of(&info).text().unwrap_or_default();
         session.say(format!("would open {uri} as {} ({bytes})", file.display()));
         return Ok(());
     }
@@ -156,6 +157,15 @@ fn unwritten(path: &Path, error: io::Error) -> Failure {
     }
 }
 
+/// Returns the failure of a new file that cannot be completed. One that exists meanwhile is told as
+/// one that existed before.
+fn not_new(path: &Path, error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Conflict => unwritten(path, io::ErrorKind::AlreadyExists.into()),
+        _ => error.into(),
+    }
+}
+
 async fn to_file(
     session: &Session,
     get: Get,
@@ -172,7 +182,7 @@ async fn to_file(
             let path = file.to_owned();
             let new = spawn_blocking(move || NewFile::create_new(path)).await;
             let new = new.map_err(Failure::other)?.map_err(|error| unwritten(file, error))?;
-            object.to_new_file(new).await?
+            object.to_new_file(new).await.map_err(|error| not_new(file, error))?
         }
         false => object.to_file(file).await?,
     };

@@ -14,7 +14,7 @@ use crate::{
     args::{InstructionFileArgs, SingleObjectArgs},
     console::Lines,
     failure::Failure,
-    object_report,
+    object_report::{self, PlaintextLen},
     session::Session,
     terminal_text::{Counted, Printable},
 };
@@ -46,8 +46,9 @@ struct Told {
     /// When it was shredded, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     shredded: Option<String>,
-    /// Plaintext length of a sealed object.
-    plaintext_bytes: Option<u64>,
+    /// Of a sealed object.
+    #[serde(flatten)]
+    plaintext: PlaintextLen,
     stored_bytes: Option<u64>,
     content_type: Option<String>,
     content_encoding: Option<String>,
@@ -162,7 +163,7 @@ impl Told {
             object: uri.to_string(),
             sealed: info.is_some(),
             shredded: None,
-            plaintext_bytes: info.as_ref().map(ObjectInfo::plaintext_len),
+            plaintext: info.as_ref().map(PlaintextLen::of).unwrap_or_default(),
             stored_bytes: head.content_length.and_then(|len| len.try_into().ok()),
             lock: ObjectLock::of(&head),
             content_type: head.content_type,
@@ -200,7 +201,7 @@ impl fmt::Display for Told {
         object_report::line(f, "sealed", sealed)?;
         let bytes = |count: Option<u64>| count.map(|count| Counted(count, "byte").to_string());
         for (name, value) in [
-            ("plaintext", &bytes(self.plaintext_bytes)),
+            ("plaintext", &self.plaintext.text()),
             ("stored", &bytes(self.stored_bytes)),
             ("content type", &self.content_type),
             ("encoding", &self.content_encoding),

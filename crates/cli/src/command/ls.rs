@@ -19,7 +19,7 @@ use crate::{
     figures::size,
     folder_listing::{self, Entry, Versions},
     interrupt::unless_stopped,
-    object_report,
+    object_report::{self, PlaintextLen},
     session::Session,
     terminal_text::Printable,
 };
@@ -93,7 +93,8 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     is_latest: Option<bool>,
     /// Plaintext length; without --long, under the assumption that the object is sealed.
-    plaintext_bytes: Option<u64>,
+    #[serde(flatten)]
+    plaintext: PlaintextLen,
     stored_bytes: Option<u64>,
     /// As in RFC 3339.
     last_modified: Option<String>,
@@ -199,7 +200,7 @@ async fn list(
             }
             Shown::Object(line) => {
                 *failed += u64::from(line.failure.is_some());
-                size.add(line.stored_bytes, line.plaintext_bytes);
+                size.add(line.stored_bytes, line.plaintext.at_most());
                 if args.json { lines.json(&line)? } else { lines.line(line.text(args))? }
             }
         }
@@ -238,12 +239,12 @@ async fn look(client: SealedClient, entry: Entry, long: bool) -> Result<Shown, F
 
 impl Line {
     fn new(object: &ListedObject) -> Self {
-        let plaintext_bytes = object.size.and_then(geometry::plaintext_len);
+        let plaintext = object.size.and_then(geometry::plaintext_len);
         Self {
             object: object.to_string(),
             version_id: object.version_id.clone(),
             is_latest: object.version_id.as_ref().and(object.is_latest),
-            plaintext_bytes,
+            plaintext: plaintext.map(PlaintextLen::exactly).unwrap_or_default(),
             stored_bytes: object.size,
             last_modified: object.last_modified.as_ref().and_then(time),
             storage_class: object.storage_class.clone(),
@@ -262,14 +263,14 @@ impl Line {
         let context = info.encryption_context().iter();
         self.sealed = Some(true);
         self.format = Some(object_report::format(info));
-        self.plaintext_bytes = Some(info.plaintext_len());
+        self.plaintext = PlaintextLen::of(info);
         self.keys = Some(info.keys().iter().map(|key| key.wrapping_key().to_owned()).collect());
         self.encryption_context =
             Some(context.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
     }
 
     fn is_not_sealed(&mut self) {
-        (self.sealed, self.plaintext_bytes) = (Some(false), None);
+        (self.sealed, self.plaintext) = (Some(false), PlaintextLen::default());
     }
 
     fn is_shredded(&mut self, error: &Error) {
@@ -278,11 +279,12 @@ impl Line {
     }
 
     fn text(&self, args: &LsArgs) -> String {
-        let bytes = match (self.plaintext_bytes.or(self.stored_bytes), args.human_readable) {
+        let bytes = match (self.plaintext.at_most().or(self.stored_bytes), args.human_readable) {
             (None, _) => "?".to_owned(),
             (Some(bytes), true) => size(bytes),
             (Some(bytes), false) => bytes.to_string(),
         };
+        let bytes = if self.plaintext.is_bound() { format!("<={bytes}") } else { bytes };
         let modified = self.last_modified.as_deref().unwrap_or("(unknown)");
         let mut text = format!("{modified:<20} {bytes:>14}  ");
         if args.long {
@@ -301,7 +303,7 @@ impl Line {
             text.push_str(&format!("  version {}{latest}", Printable(id)));
         }
         // No sealed object can have this length.
-        if !args.long && self.plaintext_bytes.is_none() && !self.is_folder_marker {
+        if !args.long && self.plaintext.at_most().is_none() && !self.is_folder_marker {
             text.push_str("  (as stored)");
         }
         for (name, value) in self.encryption_context.iter().flatten() {

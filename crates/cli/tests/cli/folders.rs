@@ -266,6 +266,7 @@ fn options_for_a_single_file_are_refused() {
     put(&source, &scene, &["--resume", "--state-file", "x"])
         .fails(2, "--state-file requires a single file");
     put(Path::new("-"), &scene, &[]).fails(2, "standard input cannot be combined");
-    put(&source, &scene, &["--format", "s3ec-v3"])
-        .fails(2, "several files require --format native");
+    let formats = ["--format", "s3ec-v3", "--resume"];
+    put(&source, &scene, &formats).fails(2, "--resume requires --format native");
+    put(&source, &scene, &["--instruction-file"]).fails(2, "require --format s3ec-v3 or s3ec-v2");
 }

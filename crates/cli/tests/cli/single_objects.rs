@@ -5,7 +5,8 @@ use std::{collections::HashMap, fs};
 use serde_json::{Value, json};
 
 use crate::support::{
-    RawS3, Run, Scene, Sealwax, bytes, east_key, json_lines, server_env, west_key,
+    RawS3, Refusing, Run, Scene, Sealwax, bytes, east_key, endpoint, json_lines, server_env,
+    west_key,
 };
 
 fn one(run: Run) -> Value {
@@ -265,12 +266,51 @@ fn objects_of_the_s3_encryption_client_have_one_key_and_no_place() {
     put(&["--key", &key, "--aes-key-file", raw]).exits(2).says("cannot be used with");
     put(&["--aes-key-file", raw]).exits(0);
     let cat = Sealwax::new(["cat", &scene.uri(), "--aes-key-file", raw, "-c", "a=b"]).run();
-    cat.fails(3, "the object has no encryption context, and one is required");
+    cat.fails(3, "wrapped with AES/GCM, a raw key's algorithm, which binds no encryption context");
     put(&["--key", &key]).exits(0);
     let (uri, copy) = (scene.uri(), scene.beside("copy").uri());
     Sealwax::new(["rewrap", &uri, "--refresh"]).run().fails(2, "does not name its wrapping key");
     for under in [&[][..], &["--under", &key]] {
         let cp = Sealwax::new(["cp", &uri, &copy]).args(under).run();
         cp.fails(1, "is an object of the S3 Encryption Client").says("copy it with any S3 tool");
+    }
+}
+
+/// The file appears while the rest of the object is on its way.
+#[test]
+fn a_file_that_appears_late_is_told_as_one_that_was_there() {
+    let scene = Scene::new("late-file");
+    scene.put(&bytes(9 << 20), &[]).exits(0);
+    for recursive in [false, true] {
+        let folder = scene.path(if recursive { "folder" } else { "single" });
+        fs::create_dir(&folder).expect("made");
+        let file = folder.join("late-file");
+        let target = file.clone();
+        let server = Refusing::by_line(&endpoint(), move |head| {
+            // The first part has the name of the file free, the second one has not.
+            if head.starts_with("GET ") && !head.to_ascii_lowercase().contains("bytes=0-") {
+                if !head.contains("list-type") {
+                    fs::write(&target, "theirs").expect("written");
+                }
+            }
+            None
+        });
+        let (uri, more) = match recursive {
+            true => (scene.uri().replace("/late-file", "/"), vec!["-r", "--include", "late-file"]),
+            false => (scene.uri(), vec![]),
+        };
+        let run = |env: &str| {
+            let get = Sealwax::new(["get", &uri]).args([if recursive { &folder } else { &file }]);
+            get.args(&more).args(["--no-overwrite"]).env("AWS_ENDPOINT_URL_S3", env).run()
+        };
+        let late = run(&server.url);
+        assert_eq!(fs::read(&file).expect("there"), b"theirs", "{late:?}");
+        let early = run(&endpoint());
+        assert_eq!((late.code, &late.stderr), (early.code, &early.stderr));
+        let said = format!("{} already exists", file.display());
+        assert!(late.stderr.contains(&said), "{}", late.stderr);
+        assert_eq!(late.code, Some(if recursive { 8 } else { 6 }));
+        let left: Vec<_> = fs::read_dir(&folder).expect("a folder").collect();
+        assert_eq!(left.len(), 1, "{left:?}");
     }
 }

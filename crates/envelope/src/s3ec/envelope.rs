@@ -1,6 +1,6 @@
 //! The envelope: all encryption metadata of an object.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -17,6 +17,8 @@ use crate::{
 
 /// Maximum length of a wrapped data key in bytes: AWS KMS returns at most 6,144.
 const MAX_ENCRYPTED_DATA_KEY_LEN: usize = 6144;
+/// Length of a block of AES in bytes: the padding of AES-CBC has 1 byte to as many.
+const BLOCK_LEN: u64 = 16;
 
 /// Parameters of an object's content encryption, besides the data key.
 ///
@@ -180,6 +182,19 @@ impl Envelope {
                 Some(len) => Ok(len),
             },
         }
+    }
+
+    /// Returns the lengths that the plaintext can have, in bytes, given that of the stored object:
+    /// one, or 16 for AES-CBC, whose padding only the content tells.
+    ///
+    /// # Errors
+    /// As [`Envelope::plaintext_len`].
+    pub fn plaintext_lens(&self, stored: u64) -> Result<RangeInclusive<u64>, Error> {
+        let len = self.plaintext_len(stored)?;
+        Ok(match self.content {
+            Content::AesCbc { .. } => len.saturating_sub(BLOCK_LEN)..=len.saturating_sub(1),
+            _ => len..=len,
+        })
     }
 
     /// Returns the length of the stored object in bytes, given the length returned by

@@ -92,8 +92,8 @@ impl Envelope {
     ///
     /// # Errors
     /// [`Error::CommitmentPolicy`], [`Error::LegacyContent`], [`Error::LegacyWrap`],
-    /// [`Error::RawKeyCbc`], [`Error::ContextMismatch`], or [`Error::Malformed`] if the encryption context contradicts
-    /// the content's suite.
+    /// [`Error::RawKeyCbc`], [`Error::ContextMismatch`], [`Error::NoContext`], or
+    /// [`Error::Malformed`] if the encryption context contradicts the content's suite.
     pub fn admit(
         self,
         policy: &ReadPolicy,
@@ -148,8 +148,11 @@ impl Envelope {
             WrapAlgorithm::KmsContext => {
                 has_required && (policy.any_encryption_context || stored.len() == required.len())
             }
-            // Raw keys and legacy algorithms bind no context, so none can be required.
-            _ => required.is_empty(),
+            // KMS binds it too. Old readers named none of its pairs, so a reader need not name all.
+            WrapAlgorithm::Kms => has_required,
+            _ if required.is_empty() => true,
+            // A description, which nothing authenticates.
+            raw => return Err(Error::NoContext(raw)),
         };
         if matches { Ok(()) } else { Err(Error::ContextMismatch(ascii_json::to_string(&stored))) }
     }

@@ -57,6 +57,12 @@ pub enum Error {
     /// The object's encryption context differs from the one that the reader requires.
     #[error("{}", context_mismatch(.0))]
     ContextMismatch(String),
+    /// An encryption context is required, and the data key is wrapped with a raw key, which binds none.
+    #[error(
+        "its data key is wrapped with {0}, a raw key's algorithm, which binds no encryption context, \
+         and one is required"
+    )]
+    NoContext(WrapAlgorithm),
     /// The plaintext exceeds the length of one AES-GCM message.
     #[error("the plaintext exceeds the 68,719,476,704 bytes (64 GiB - 32) of this format")]
     TooLong,
@@ -85,7 +91,6 @@ impl From<crate::crypto::RandomUnavailable> for Error {
 
 fn context_mismatch(stored: &str) -> String {
     match stored {
-        // A raw key binds none.
         "{}" => "the object has no encryption context, and one is required".to_owned(),
         _ => format!("the encryption context is {stored}, which is not the required one"),
     }

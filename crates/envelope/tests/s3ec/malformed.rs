@@ -37,7 +37,7 @@ impl Expect {
             Err(Error::CommitmentPolicy { .. }) => Self::Policy,
             Err(Error::LegacyContent(_)) => Self::LegacyContent,
             Err(Error::LegacyWrap(_)) => Self::LegacyWrap,
-            Err(Error::ContextMismatch(_)) => Self::Context,
+            Err(Error::ContextMismatch(_) | Error::NoContext(_)) => Self::Context,
             Err(Error::Truncated) => Self::Truncated,
             Err(other) => panic!("{other}"),
         }

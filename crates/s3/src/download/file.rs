@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     blocking::blocking,
-    error::{Error, ObjectRef},
+    error::{Error, ErrorKind, ObjectRef},
 };
 
 /// Number of parts that are fetched, opened and written at a time.
@@ -108,6 +108,11 @@ async fn write_part(
         .map_err(|error| unwritten(download.target(), path, error))
 }
 
+/// Returns the failure of a file that cannot be written. One that only exists meanwhile, and must not
+/// be replaced, is a conflict.
 fn unwritten(target: &ObjectRef, path: &Path, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        return target.error(ErrorKind::Conflict, format!("{} already exists", path.display()));
+    }
     target.io(format!("{} could not be written", path.display()), error)
 }

@@ -93,22 +93,29 @@ impl WholeMessage {
         })
     }
 
-    /// Writes the plaintext to `new`, which gets its name once the plaintext is verified.
+    /// Writes the plaintext to `new`, which gets its name once the plaintext is verified. Returns its
+    /// length in bytes.
     pub(crate) async fn into_file(
         self,
         first: Option<FirstResponse>,
         new: NewFile,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
+        let mut len = 0;
         let mut file = PlaintextFile { new, target: self.fetcher.target.clone() };
         let mut opened = self.open(first);
         while let Some(next) = opened.try_next().await? {
             match next {
                 // The file does not have its name yet, and is deleted if the content is not
                 // genuine.
-                Opened::Piece(piece) => file.append(piece.dangerous_release_unverified()).await?,
+                Opened::Piece(piece) => {
+                    let bytes = piece.dangerous_release_unverified();
+                    len += bytes.len() as u64;
+                    file.append(bytes).await?;
+                }
                 Opened::End(verified) => {
                     file.append(verified.rest().to_vec()).await?;
-                    return file.complete().await;
+                    file.complete().await?;
+                    return Ok(len + verified.rest().len() as u64);
                 }
             }
         }

@@ -534,10 +534,15 @@ impl SealedObject {
     /// As [`Get::to_file`].
     pub async fn to_new_file(self, new: NewFile) -> Result<ObjectInfo, Error> {
         match self.reader {
-            Reader::Parts(download) => file::write(*download, self.first, new).await?,
-            Reader::Whole(content) => content.into_file(self.first, new).await?,
+            Reader::Parts(download) => {
+                file::write(*download, self.first, new).await?;
+                Ok(self.info)
+            }
+            Reader::Whole(content) => {
+                let len = content.into_file(self.first, new).await?;
+                Ok(self.info.with_opened_len(len))
+            }
         }
-        Ok(self.info)
     }
 
     fn target(&self) -> &ObjectRef {

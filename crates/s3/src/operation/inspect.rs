@@ -16,7 +16,7 @@ use crate::{
 ///
 /// It costs one `HeadObject`, one `GetObject` if the client looks for sidecars, and up to two for an
 /// object without metadata of an encrypting client: it may be a companion, or have an instruction
-/// file. The result is not authenticated.
+/// file. One with an instruction file costs one more. The result is not authenticated.
 ///
 /// ```no_run
 /// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
@@ -96,7 +96,9 @@ impl Inspect {
     ///
     /// # Errors
     /// * [`NotFound`](crate::ErrorKind::NotFound) if the object does not exist;
-    /// * [`Malformed`](crate::ErrorKind::Malformed) if the object's metadata is damaged;
+    /// * [`Malformed`](crate::ErrorKind::Malformed) or
+    ///   [`Unsupported`](crate::ErrorKind::Unsupported) if the object's metadata or instruction file
+    ///   is damaged, or of a kind that no client reads;
     /// * the failure of S3.
     ///
     /// A damaged sidecar is not an error: [`InspectOutput::problem`] reports it.
@@ -124,6 +126,14 @@ impl Inspect {
         if kind == ObjectKind::Sealwax {
             let output = inspect_sealed(&handle, target, head).await?;
             return Ok(InspectOutput { version_id, ..output });
+        }
+        if kind.is_encryption_client() {
+            let is_version = version_id.is_some();
+            let envelope = vault.claimed_envelope(store, &target, head.metadata(), is_version);
+            if let Some(envelope) = Box::pin(envelope).await? {
+                // Its length must be that of such an object.
+                ObjectInfo::of_head(&target, &head, ObjectFormat::S3ec(envelope))?;
+            }
         }
         // The metadata of an older version may be that of another object than the companions.
         let problem = match (kind, &version_id) {

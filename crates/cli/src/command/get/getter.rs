@@ -1,10 +1,14 @@
 //! Downloads of many objects with one client.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sealwax_files::{FileState, Folder, RelativePath};
 use sealwax_s3::{
-    ListedObject, ObjectInfo, S3Uri, SealedClient,
+    ErrorKind, ListedObject, ObjectInfo, S3Uri, SealedClient,
     envelope::{EncryptionContext, geometry},
 };
 use tokio::{
@@ -12,7 +16,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{check_absent, unwritten};
+use super::{check_absent, not_new, unwritten};
 use crate::{
     bulk::{Outcome, Skip},
     comparison::{Comparison, has_content, stored_at},
@@ -130,12 +134,13 @@ impl Getter {
             },
         });
         let new = new.await.map_err(Failure::other)?.map_err(|error| unwritten(&path, error))?;
-        let Some(new) = new else {
-            let error = format!("{} changed since it was listed", path.display());
-            let advice = "another program wrote it: rerun the command to compare it again";
-            return Err(Failure::new(Exit::Conflict, error, advice));
-        };
-        let info = found.to_new_file(new.modified(modified)).await?;
+        let Some(new) = new else { return Err(changed_since_listed(&path)) };
+        let written = found.to_new_file(new.modified(modified)).await;
+        let info = written.map_err(|error| match (expected, error.kind()) {
+            (ExpectedFile::NoFile, _) => not_new(&path, error),
+            (ExpectedFile::Found(None), ErrorKind::Conflict) => changed_since_listed(&path),
+            _ => error.into(),
+        })?;
         Ok(GetDone::Opened(Box::new(info)))
     }
 
@@ -173,13 +178,26 @@ impl Getter {
             let get = self.client.get().uri(uri).encryption_context(self.context.clone());
             return has_content(get, Arc::new(file), FileState::from(&metadata)).await;
         }
-        if Some(metadata.len()) != len {
+        let of_client = object.size.is_some_and(|stored| may_hold(stored, metadata.len()));
+        if Some(metadata.len()) != len && !of_client {
             return Ok(false);
         }
         let info = self.client.head().uri(uri).send().await?;
         let modified = mtime::of(&info.metadata).or(stored_at(object));
-        Ok(info.plaintext_len() == metadata.len()
+        Ok(info.plaintext_lens().contains(&metadata.len())
             && modified.is_some()
             && modified == metadata.modified().ok())
     }
+}
+
+fn changed_since_listed(path: &Path) -> Failure {
+    let error = format!("{} changed since it was listed", path.display());
+    let advice = "another program wrote it: rerun the command to compare it again";
+    Failure::new(Exit::Conflict, error, advice)
+}
+
+/// `true` if an object of the S3 Encryption Client with this stored length can hold a plaintext of
+/// `len` bytes: its tag or its padding has at most 16 bytes.
+fn may_hold(stored: u64, len: u64) -> bool {
+    (stored.saturating_sub(16)..=stored).contains(&len)
 }

@@ -6,11 +6,12 @@ use futures_util::TryStreamExt as _;
 
 use super::{
     args::PutArgs,
-    put_request::{destination, is_a_folder, print_stored, summary},
+    format::Format,
+    put_request::{destination, is_a_folder},
     putter::{Expected, PutDone, PutSettings, Putter},
 };
 use crate::{
-    args::{FormatArg, encryption_context},
+    args::encryption_context,
     bulk::{Outcome, Summary, engine},
     comparison::Comparison,
     console::is_standard_stream,
@@ -24,12 +25,12 @@ use crate::{
 /// Encrypts and uploads files under the prefix.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
     check(&args)?;
-    let keys = session.resolve_kms(&args.keys).await?;
-    let keyring = session.keyrings().writing(keys, args.at_least)?;
+    let format = Format::of(session, &args)?;
+    let keyring = format.keyring(session, &args).await?;
     let to = args.to.clone().into_folder();
     // One client, so that all files share one memory budget.
     let putter = &Putter::new(
-        session.client_of(&to.bucket, Arc::clone(&keyring)),
+        format.client(session.client_builder_of(&to.bucket, Arc::clone(&keyring))),
         keyring,
         encryption_context(args.context.clone())?,
         PutSettings {
@@ -37,7 +38,8 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
             resume: args.resume,
             dry_run: args.folders.dry_run,
         },
-    );
+    )
+    .in_format(format.written());
     let (args, to) = (&args, &to);
     let mut seen = (args.files.len() > 1).then(HashSet::new);
     let filter = &args.folders.filter;
@@ -79,9 +81,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
             }
             PutDone::Stored(output, _) => {
                 if args.json {
-                    print_stored(&path, &uri, &output);
+                    output.print(&path, &uri);
                 }
-                Outcome::Done(summary(&path, &uri, &output), output.plaintext_len)
+                Outcome::Done(output.summary(&path, &uri), output.bytes)
             }
         };
         Ok::<_, Failure>(if is_single { outcome.noted() } else { outcome })
@@ -125,9 +127,6 @@ fn check(args: &PutArgs) -> Result<(), Failure> {
         return Err(Failure::usage(
             "standard input cannot be combined with other files or --recursive",
         ));
-    }
-    if args.format != FormatArg::Native || args.instruction_file || !args.raw.is_empty() {
-        return Err(Failure::usage("several files require --format native"));
     }
     if args.state_file.is_some() {
         return Err(Failure::usage(

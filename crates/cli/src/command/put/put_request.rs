@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use sealwax_s3::{Error, ErrorKind, ObjectFormat, Put, PutOutput, PutS3ecOutput, S3Uri};
+use sealwax_s3::{
+    Error, ErrorKind, ObjectFormat, Put, PutOutput, PutS3ecOutput, S3Uri,
+    envelope::EncryptedDataKey, s3ec,
+};
 use serde::Serialize;
 
 use super::args::PutArgs;
@@ -62,64 +65,93 @@ pub(super) fn with_stored(
     Ok(stored.metadata()?.iter().fold(put, |put, Pair { name, value }| put.metadata(name, value)))
 }
 
-/// A stored object. Field names are stable JSON output.
+/// A file and the object that it was stored as. Field names are stable JSON output, also those of
+/// [`StoredObject`].
 #[derive(Debug, Serialize)]
-struct Stored {
+struct Stored<'a> {
     file: String,
     object: String,
-    version_id: Option<String>,
-    e_tag: Option<String>,
-    bytes: u64,
+    #[serde(flatten)]
+    stored: &'a StoredObject,
+}
+
+/// A stored object, of any format.
+#[derive(Debug, Serialize)]
+pub(in crate::command) struct StoredObject {
+    pub(in crate::command) version_id: Option<String>,
+    pub(in crate::command) e_tag: Option<String>,
+    /// Length of the plaintext.
+    pub(in crate::command) bytes: u64,
     format: String,
     /// Wrapping keys of the object; empty for formats that do not name them.
-    keys: Vec<String>,
+    pub(in crate::command) keys: Vec<String>,
     /// Wrapping keys that were not available: `rewrap --add` adds them.
-    missing: Vec<String>,
+    pub(in crate::command) missing: Vec<String>,
+    /// Version of the S3 Encryption Client's format, if it is one.
+    #[serde(skip)]
+    client_format: Option<s3ec::Format>,
 }
 
-/// Prints a stored object as one line of JSON.
-pub(super) fn print_stored(file: &Path, uri: &S3Uri, output: &PutOutput) {
-    print_json(&Stored {
-        file: file.to_string_lossy().into_owned(),
-        object: uri.to_string(),
-        version_id: output.version_id.clone(),
-        e_tag: output.e_tag.clone(),
-        bytes: output.plaintext_len,
-        format: output.header.format().to_owned(),
-        keys: output.header.keys().iter().map(|key| key.wrapping_key().to_owned()).collect(),
-        missing: missing(output),
-    });
+impl StoredObject {
+    /// Prints it as one line of JSON.
+    pub(super) fn print(&self, file: &Path, uri: &S3Uri) {
+        print_json(&Stored {
+            file: file.to_string_lossy().into_owned(),
+            object: uri.to_string(),
+            stored: self,
+        });
+    }
+
+    /// Describes it for people.
+    pub(super) fn summary(&self, file: &Path, uri: &S3Uri) -> String {
+        let what =
+            if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
+        let bytes = Counted(self.bytes, "byte");
+        let how = match &self.client_format {
+            Some(format) => format!("{format} of the S3 Encryption Client"),
+            None => Counted(self.keys.len() as u64, "key").to_string(),
+        };
+        let missing = match self.missing.as_slice() {
+            [] => String::new(),
+            missing => format!("; missing: {}", missing.join(", ")),
+        };
+        format!("sealed {what} as {uri} ({bytes}, {how}{missing})")
+    }
 }
 
-/// Prints a stored object of the S3 Encryption Client as one line of JSON.
-pub(super) fn print_stored_s3ec(file: &Path, uri: &S3Uri, output: &PutS3ecOutput) {
-    print_json(&Stored {
-        file: file.to_string_lossy().into_owned(),
-        object: uri.to_string(),
-        version_id: output.version_id.clone(),
-        e_tag: output.e_tag.clone(),
-        bytes: output.plaintext_len,
-        format: object_report::format_name(&ObjectFormat::S3ec(output.envelope.clone())),
-        keys: Vec::new(),
-        missing: Vec::new(),
-    });
+impl From<PutOutput> for StoredObject {
+    fn from(output: PutOutput) -> Self {
+        let names = |keys: &[EncryptedDataKey]| -> Vec<String> {
+            keys.iter().map(|key| key.wrapping_key().to_owned()).collect()
+        };
+        Self {
+            version_id: output.version_id,
+            e_tag: output.e_tag,
+            bytes: output.plaintext_len,
+            format: output.header.format().to_owned(),
+            keys: names(output.header.keys()),
+            missing: output
+                .header
+                .missing()
+                .iter()
+                .map(|key| key.wrapping_key().to_owned())
+                .collect(),
+            client_format: None,
+        }
+    }
 }
 
-/// Returns the wrapping keys that were not available.
-pub(in crate::command) fn missing(output: &PutOutput) -> Vec<String> {
-    output.header.missing().iter().map(|key| key.wrapping_key().to_owned()).collect()
-}
-
-pub(super) fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {
-    let what =
-        if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
-    let bytes = Counted(output.plaintext_len, "byte");
-    let keys = Counted(output.header.keys().len() as u64, "key");
-    let missing = missing(output);
-    let missing = if missing.is_empty() {
-        String::new()
-    } else {
-        format!("; missing: {}", missing.join(", "))
-    };
-    format!("sealed {what} as {uri} ({bytes}, {keys}{missing})")
+impl From<PutS3ecOutput> for StoredObject {
+    fn from(output: PutS3ecOutput) -> Self {
+        let client_format = Some(output.envelope.format());
+        Self {
+            version_id: output.version_id,
+            e_tag: output.e_tag,
+            bytes: output.plaintext_len,
+            format: object_report::format_name(&ObjectFormat::S3ec(output.envelope)),
+            keys: Vec::new(),
+            missing: Vec::new(),
+            client_format,
+        }
+    }
 }

@@ -9,11 +9,12 @@ use std::{
 
 use sealwax_files::FileState;
 use sealwax_s3::{
-    ErrorKind, PlaintextSource, PutOutput, S3Uri, SealedClient,
+    ErrorKind, ObjectInfo, PlaintextSource, Put, S3Uri, SealedClient,
     envelope::{EncryptedDataKey, EncryptionContext, Keyring, WrapContext},
+    s3ec,
 };
 
-use super::put_request::{missing, not_stored, with_stored};
+use super::put_request::{StoredObject, not_stored, with_stored};
 use crate::{
     args::NewObjectArgs,
     comparison::{Comparison, has_content},
@@ -30,6 +31,7 @@ pub(in crate::command) struct Putter {
     pub(in crate::command) keyring: Arc<dyn Keyring>,
     pub(in crate::command) context: EncryptionContext,
     pub(in crate::command) settings: PutSettings,
+    format: PutFormat,
     /// Objects that lack each of the wrapping keys.
     lacking: Mutex<BTreeMap<String, u64>>,
 }
@@ -41,6 +43,31 @@ pub(in crate::command) struct PutSettings {
     /// Keep interrupted uploads, to resume them.
     pub(in crate::command) resume: bool,
     pub(in crate::command) dry_run: bool,
+}
+
+/// Format of new objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::command) enum PutFormat {
+    Native,
+    /// One of the S3 Encryption Client's.
+    S3ec {
+        format: s3ec::Format,
+        instruction_file: bool,
+    },
+}
+
+impl PutFormat {
+    /// Stores the object in this format.
+    pub(super) async fn send(self, put: Put) -> Result<StoredObject, sealwax_s3::Error> {
+        match self {
+            Self::Native => put.send().await.map(StoredObject::from),
+            Self::S3ec { instruction_file, .. } => {
+                let put = put.s3ec();
+                let put = if instruction_file { put.instruction_file() } else { put };
+                put.send().await.map(StoredObject::from)
+            }
+        }
+    }
 }
 
 /// State that the destination must have, so that it is replaced.
@@ -62,7 +89,7 @@ pub(in crate::command) enum PutDone {
     /// Length in bytes of what a dry run would store.
     Planned(u64),
     /// Stored, and the file's state when it was opened.
-    Stored(Box<PutOutput>, FileState),
+    Stored(Box<StoredObject>, FileState),
 }
 
 /// Returns the failure of a write whose destination is not what was listed.
@@ -78,7 +105,13 @@ impl Putter {
         context: EncryptionContext,
         settings: PutSettings,
     ) -> Self {
-        Self { client, keyring, context, settings, lacking: Mutex::default() }
+        let format = PutFormat::Native;
+        Self { client, keyring, context, settings, format, lacking: Mutex::default() }
+    }
+
+    /// Sets the format of new objects.
+    pub(super) fn in_format(self, format: PutFormat) -> Self {
+        Self { format, ..self }
     }
 
     /// Uploads a file, unless the comparison shows that this is not needed.
@@ -136,15 +169,15 @@ impl Putter {
         if self.settings.resume {
             put = put.state_file(self.state_file(path, uri)?);
         }
-        let output = put.send().await.map_err(|error| match expected {
+        let output = self.format.send(put).await.map_err(|error| match expected {
             Expected::Absent | Expected::ETag(_) if error.kind() == ErrorKind::Conflict => {
                 changed_since(error.into(), uri)
             }
             expected => not_stored(error, expected == Expected::NoObject),
         })?;
         let mut lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in missing(&output) {
-            *lacking.entry(name).or_default() += 1;
+        for name in &output.missing {
+            *lacking.entry(name.clone()).or_default() += 1;
         }
         drop(lacking);
         Ok(PutDone::Stored(Box::new(output), state))
@@ -183,14 +216,33 @@ impl Putter {
                 };
             }
         };
-        let names =
-            |key: &EncryptedDataKey| (key.provider().to_owned(), key.wrapping_key().to_owned());
-        let has: HashSet<_> = info.keys().iter().map(names).collect();
-        let expected = self.keyring.expected_keys(&WrapContext::for_names());
-        Ok(info.plaintext_len() == len
+        Ok(info.plaintext_lens().contains(&len)
             && modified.is_some()
             && mtime::of(&info.metadata) == modified
             && *info.encryption_context() == self.context
-            && expected.iter().map(names).all(|key| has.contains(&key)))
+            && self.has_format_and_keys(&info))
+    }
+
+    /// `true` if the object has the format and, where it names them, the wrapping keys that this put
+    /// would give it.
+    fn has_format_and_keys(&self, info: &ObjectInfo) -> bool {
+        match self.format {
+            PutFormat::Native => {
+                let names = |key: &EncryptedDataKey| {
+                    (key.provider().to_owned(), key.wrapping_key().to_owned())
+                };
+                let has: HashSet<_> = info.keys().iter().map(names).collect();
+                let expected = self.keyring.expected_keys(&WrapContext::for_names());
+                expected.iter().map(names).all(|key| has.contains(&key))
+            }
+            PutFormat::S3ec { format, instruction_file } => {
+                let storage = match instruction_file {
+                    true => s3ec::Storage::InstructionFile,
+                    false => s3ec::Storage::Metadata,
+                };
+                info.envelope()
+                    .is_some_and(|found| (found.format(), found.storage()) == (format, storage))
+            }
+        }
     }
 }

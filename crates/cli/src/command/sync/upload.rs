@@ -19,7 +19,7 @@ use super::{
 use crate::{
     args::{Prefix, encryption_context},
     bulk::{Outcome, Skip},
-    command::put::{Expected, PutDone, PutSettings, Putter, missing},
+    command::put::{Expected, PutDone, PutSettings, Putter},
     comparison::{ByListing, Comparison},
     failure::{Exit, Failure},
     folder_listing::Listed,
@@ -125,9 +125,8 @@ impl Upload {
                 expected = output.e_tag.clone().map_or(Expected::Any, Expected::ETag);
                 continue;
             }
-            let bytes = output.plaintext_len;
+            let bytes = output.bytes;
             let text = format!("sealed {path} as {uri} ({})", Counted(bytes, "byte"));
-            let keys = output.header.keys().iter().map(|key| key.wrapping_key().to_owned());
             let change = Change {
                 action: Direction::Upload.action(),
                 result: "done",
@@ -136,8 +135,8 @@ impl Upload {
                 bytes: Some(bytes),
                 version_id: output.version_id.clone(),
                 e_tag: output.e_tag.clone(),
-                keys: keys.collect(),
-                missing: missing(&output),
+                keys: output.keys.clone(),
+                missing: output.missing.clone(),
                 message: None,
             };
             return Ok(pass.changed(text, &change));
