@@ -251,8 +251,9 @@ fn outcome(
         },
         Operation::Head => parsed().map(|()| Outcome::Done),
         // What no key is named for, no report can list.
-        Operation::Inspect | Operation::Audit | Operation::AuditKeyMaterial => {
-            Ok(Outcome::Listed(Names::new(), None))
+        Operation::Inspect => parsed().map(|()| Outcome::Listed(Names::new(), None)),
+        Operation::Audit | Operation::AuditKeyMaterial => {
+            Ok(Outcome::Listed(Names::new(), parsed().err()))
         }
         Operation::Reencrypt | Operation::Migrate => read().map(|_| Outcome::Done),
         Operation::Replace | Operation::ReplaceUnproven => {

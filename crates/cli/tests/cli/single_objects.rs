@@ -288,10 +288,9 @@ fn a_file_that_appears_late_is_told_as_one_that_was_there() {
         let target = file.clone();
         let server = Refusing::by_line(&endpoint(), move |head| {
             // The first part has the name of the file free, the second one has not.
-            if head.starts_with("GET ") && !head.to_ascii_lowercase().contains("bytes=0-") {
-                if !head.contains("list-type") {
-                    fs::write(&target, "theirs").expect("written");
-                }
+            let head = head.to_ascii_lowercase();
+            if head.starts_with("get ") && head.contains("bytes=") && !head.contains("bytes=0-") {
+                fs::write(&target, "theirs").expect("written");
             }
             None
         });
