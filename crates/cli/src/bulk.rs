@@ -135,9 +135,24 @@ impl Skip {
         }
     }
 
-    /// Returns the outcome for a folder marker, by its listing.
-    pub(crate) fn folder_marker(object: &ListedObject) -> Option<Outcome> {
-        object.is_folder_marker().then(|| Self::FolderMarker.of(object))
+    /// Returns the outcome for a folder marker.
+    ///
+    /// Stores on a file system list a folder with the length that the file system gives it. Only
+    /// there, the object itself tells, in one more request.
+    pub(crate) async fn folder_marker(
+        client: &SealedClient,
+        object: &ListedObject,
+    ) -> Option<Outcome> {
+        let ListedObject { bucket, key, .. } = object;
+        if !key.ends_with('/') {
+            return None;
+        }
+        let is_marker = object.is_folder_marker()
+            || matches!(
+                client.inspect().bucket(bucket).key(key).send().await,
+                Ok(inspected) if inspected.kind == ObjectKind::FolderMarker
+            );
+        is_marker.then(|| Self::FolderMarker.of(object))
     }
 
     /// Returns the outcome for an item of this kind.

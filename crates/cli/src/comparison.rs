@@ -1,6 +1,8 @@
 //! Comparisons of an object with a file or another object, before a transfer and instead of one.
 
 use std::{
+    collections::HashSet,
+    fmt,
     fs::File,
     io::{self, Read},
     sync::Arc,
@@ -9,7 +11,10 @@ use std::{
 
 use futures_util::{Stream, TryStreamExt as _};
 use sealwax_files::{FileState, ReadAt};
-use sealwax_s3::{Error, ErrorKind, Get, ListedObject, envelope::geometry};
+use sealwax_s3::{
+    Error, ErrorKind, Get, ListedObject, ObjectInfo, SealedClient,
+    envelope::{EncryptedDataKey, Keyring, WrapContext, geometry},
+};
 use tokio::task::spawn_blocking;
 
 use crate::failure::Failure;
@@ -100,36 +105,81 @@ pub(crate) fn stored_at(object: &ListedObject) -> Option<SystemTime> {
     object.last_modified.and_then(|time| time.try_into().ok())
 }
 
-/// `true` if the object opens, and its plaintext is the content of `file`, whose state was `state`.
+/// Properties, beside the content, in which an object is not what a command would store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Differences(Vec<&'static str>);
+
+impl Differences {
+    /// Adds `property` if it differs.
+    pub(crate) fn add(&mut self, differs: bool, property: &'static str) {
+        if differs {
+            self.0.push(property);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" and "))
+    }
+}
+
+/// `true` if the object claims a wrapped key under each wrapping key of `keyring`.
+pub(crate) fn has_keys_of(info: &ObjectInfo, keyring: &dyn Keyring) -> bool {
+    let names = |key: &EncryptedDataKey| (key.provider().to_owned(), key.wrapping_key().to_owned());
+    let has: HashSet<_> = info.keys().iter().map(names).collect();
+    let expected = keyring.expected_keys(&WrapContext::for_names());
+    expected.iter().map(names).all(|key| has.contains(&key))
+}
+
+/// Returns an object's tags in a fixed order; `None` if the store or the role does not tell them.
+pub(crate) async fn tags_of(
+    client: &SealedClient,
+    (bucket, key): (&str, &str),
+) -> Option<Vec<(String, String)>> {
+    let answer = client.s3().get_object_tagging().bucket(bucket).key(key).send().await.ok()?;
+    let tags = answer.tag_set.into_iter().map(|tag| (tag.key, tag.value));
+    let mut tags: Vec<_> = tags.collect();
+    tags.sort_unstable();
+    Some(tags)
+}
+
+/// Describes the object if it opens, and its plaintext is the content of `file`, whose state was
+/// `state`.
 ///
 /// An object that is gone, not sealed or damaged has not that content.
 ///
 /// # Errors
 /// The object may be genuine and cannot be read; or the file cannot be read.
-pub(crate) async fn has_content(
+pub(crate) async fn having_content(
     get: Get,
     file: Arc<File>,
     state: FileState,
-) -> Result<bool, Failure> {
-    match content_is(get, file, state).await {
-        Err(failure) if failure.kind().is_some_and(is_other_kind) => Ok(false),
-        is_same => is_same,
+) -> Result<Option<ObjectInfo>, Failure> {
+    match with_content(get, file, state).await {
+        Err(failure) if failure.kind().is_some_and(is_other_kind) => Ok(None),
+        info => info,
     }
 }
 
-/// `true` if the object's plaintext is the content of `file`, whose state was `state`.
+/// Describes the object if its plaintext is the content of `file`, whose state was `state`.
 ///
 /// # Errors
 /// The object does not open, or the file cannot be read.
-pub(crate) async fn content_is(
+pub(crate) async fn with_content(
     get: Get,
     file: Arc<File>,
     state: FileState,
-) -> Result<bool, Failure> {
+) -> Result<Option<ObjectInfo>, Failure> {
     let object = get.send().await?;
     if !object.info().plaintext_lens().contains(&state.len) {
-        return Ok(false);
+        return Ok(None);
     }
+    let info = object.info().clone();
     let (mut pieces, mut offset) = (object.into_stream(), 0);
     while let Some(piece) = pieces.try_next().await? {
         let (file, len) = (Arc::clone(&file), piece.len() as u64);
@@ -137,11 +187,11 @@ pub(crate) async fn content_is(
             spawn_blocking(move || starts_with(&mut ReadAt::new(&file, offset), &piece)).await;
         let compared = compared.map_err(Failure::other)?;
         if !compared.map_err(|error| Failure::io("cannot read the file", error))? {
-            return Ok(false);
+            return Ok(None);
         }
         offset += len;
     }
-    Ok(offset == state.len)
+    Ok((offset == state.len).then_some(info))
 }
 
 /// `true` if the failure shows that an object has not the wanted content.

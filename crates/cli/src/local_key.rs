@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::{
     failure::{Exit, Failure},
     key_file,
+    local_files::remove_leftovers,
 };
 
 /// Start of the line with the key.
@@ -50,6 +51,7 @@ pub(crate) fn make(path: &Path, name: Option<String>) -> Result<String, Failure>
         }
         _ => Failure::io(&format!("cannot create {}", path.display()), error),
     };
+    remove_leftovers(path);
     let written = NewFile::create_private(path).and_then(|new| {
         let mut file = new.file();
         write!(file, "{HEADING}{MARK} {name} ")?;

@@ -488,7 +488,7 @@ impl Session {
     pub(crate) fn report_leftovers(&self, removed: u64) {
         if removed > 0 {
             let files = Counted(removed, "incomplete file");
-            self.say(format!("removed {files} of downloads that were killed"));
+            self.say(format!("removed {files} of killed processes"));
         }
     }
 

@@ -58,6 +58,8 @@ fn made_directory(what: &str, option: &str) -> Result<PathBuf, Failure> {
             "set XDG_STATE_HOME to a directory that you can write to, or pass {option} FILE"
         ))
     })?;
+    // A folder that cannot be listed can be written all the same.
+    let _ = sealwax_files::remove_leftovers(&directory);
     Ok(directory)
 }
 

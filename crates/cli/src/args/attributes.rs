@@ -213,6 +213,11 @@ impl NewObjectArgs {
         attributes
     }
 
+    /// Returns the attributes that are given, for all objects alike.
+    pub(crate) fn given(&self) -> Attributes {
+        self.given.attributes()
+    }
+
     /// Returns the pairs of user-defined metadata.
     ///
     /// # Errors

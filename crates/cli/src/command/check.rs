@@ -20,7 +20,7 @@ use super::sync::Side;
 use crate::{
     args::{DestinationArgs, FilterArgs, Pair, Prefix, ReaderArgs, S3ecArgs, encryption_context},
     bulk::{Outcome, Skip, Summary, engine},
-    comparison::{are_same, content_is},
+    comparison::{are_same, with_content},
     console::{print_json, print_line},
     failure::{Exit, Failure, Unfinished},
     folder_listing::{self, Listed},
@@ -379,8 +379,17 @@ impl Checker<'_> {
                 self.of_file(&self.one, file, listed).await,
             ),
             (Entry::Object(here), Entry::Object(there)) => {
-                if here.object.is_folder_marker() && there.object.is_folder_marker() {
-                    return Ok(Err(Skip::FolderMarker.of(&here.object)));
+                let ends = [(&self.one, &here.object), (&self.other, &there.object)];
+                let [one, other] = ends.map(|(end, object)| async move {
+                    match &end.client {
+                        Some(client) => Skip::folder_marker(client, object).await,
+                        None => None,
+                    }
+                });
+                if let Some(skipped) = one.await
+                    && other.await.is_some()
+                {
+                    return Ok(Err(skipped));
                 }
                 (
                     &self.one.client,
@@ -424,7 +433,7 @@ impl Checker<'_> {
         let opened = opened.await.map_err(Failure::other)?;
         let (state, file) = opened.map_err(|error| Failure::io("cannot read the file", error))?;
         match self.get(end, &object) {
-            Some(get) => content_is(get, Arc::new(file), state).await,
+            Some(get) => Ok(with_content(get, Arc::new(file), state).await?.is_some()),
             None => Ok(false),
         }
     }

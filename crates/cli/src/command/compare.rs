@@ -23,6 +23,7 @@ use crate::{
     console::Lines,
     failure::{Exit, Failure},
     interrupt::unless_stopped,
+    local_files::remove_leftovers,
     progress::Cleared,
     session::Session,
     terminal_text::{Counted, Printable},
@@ -294,6 +295,7 @@ struct Manifest {
 
 impl Manifest {
     fn create(path: &Path) -> Result<Self, Failure> {
+        remove_leftovers(path);
         let file = NewFile::create(path).map_err(|error| unwritten(path, error))?;
         let writer = file.file().try_clone().map_err(|error| unwritten(path, error))?;
         Ok(Self { file, writer: BufWriter::new(writer) })

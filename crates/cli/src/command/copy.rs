@@ -138,7 +138,7 @@ impl Copier {
         let objects = folder_listing::objects(self.client.s3(), &from, self.args.filter.clone());
         let to = &to;
         let copy = |Listed { object, relative }: Listed| async move {
-            if let Some(skipped) = Skip::folder_marker(&object) {
+            if let Some(skipped) = Skip::folder_marker(&self.client, &object).await {
                 return skipped;
             }
             let name = object.to_string();

@@ -59,8 +59,11 @@ pub(super) fn man(args: &ManArgs, command: clap::Command) -> Result<(), Failure>
     let mut command = command.disable_help_subcommand(true);
     // So that the subcommands have their full names.
     command.build();
-    let written =
-        fs::create_dir_all(&args.directory).and_then(|()| write_page(&command, &args.directory));
+    let written = fs::create_dir_all(&args.directory).and_then(|()| {
+        // A folder that cannot be listed can be written all the same.
+        let _ = sealwax_files::remove_leftovers(&args.directory);
+        write_page(&command, &args.directory)
+    });
     written.map_err(|error| {
         Failure::io(&format!("cannot write to {}", args.directory.display()), error)
     })

@@ -176,7 +176,9 @@ async fn to_file(
     let object = get.send().await.map_err(|error| of_one(error, uri))?;
     progress.expect(object.info().plaintext_len());
     create_parent(file).await?;
-    session.report_leftovers(remove_leftovers(file).await);
+    let beside = file.to_owned();
+    let removed = spawn_blocking(move || remove_leftovers(&beside)).await;
+    session.report_leftovers(removed.unwrap_or_default());
     let info = match no_overwrite {
         true => {
             let path = file.to_owned();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub(super) use self::incomplete_uploads::warn_of_incomplete;
 pub(crate) use self::{abort_uploads::abort, args::UploadsCommand};
 use self::{
     args::UploadsLsArgs,

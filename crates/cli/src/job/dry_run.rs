@@ -21,6 +21,7 @@ use super::{
 use crate::{
     failure::{Exit, Failure},
     interrupt::asked_to_stop,
+    local_files::remove_leftovers,
     terminal_text::Counted,
 };
 
@@ -33,7 +34,10 @@ pub(super) async fn dry_run<W: JobKind, K: KindSettings>(
     let prices = prices(args.prices.as_deref())?;
     // It gets its name when it is complete.
     let plan = match &args.save_plan {
-        Some(path) => Some(NewFile::create(path).map_err(|error| plan_failed(path, error))?),
+        Some(path) => {
+            session.report_leftovers(remove_leftovers(path));
+            Some(NewFile::create(path).map_err(|error| plan_failed(path, error))?)
+        }
         None => None,
     };
     let output: Box<dyn Write + Send> = match &plan {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{Page, html, markdown, rfc3339};
-use crate::failure::Failure;
+use crate::{failure::Failure, local_files::remove_leftovers};
 
 /// Extensions of the files.
 const EXTENSIONS: [&str; 3] = ["json", "md", "html"];
@@ -93,6 +93,7 @@ impl ReportFiles {
         report: &impl Serialize,
         mut page: Page,
     ) -> Result<WrittenReport, Failure> {
+        remove_leftovers(&self.base);
         let [json, ..] = EXTENSIONS.map(|extension| self.path(extension));
         let text = ascii_json::to_string_pretty(report) + "\n";
         let name = json.file_name().unwrap_or_default().to_string_lossy().into_owned();

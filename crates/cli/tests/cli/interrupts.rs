@@ -6,7 +6,9 @@ use std::{
     thread,
 };
 
-use crate::support::{RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until};
+use crate::support::{
+    RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key,
+};
 
 /// Starts to put an endless stream, and stops it by `signal` when S3 has parts of it.
 fn stop_a_put(signal: &str, code: i32) {
@@ -125,9 +127,38 @@ fn the_file_of_a_killed_get_is_removed_by_the_next_one() {
     assert!(!run.stderr.contains("removed"), "{}", run.stderr);
     kill(running);
     let run = get().exits(0);
-    let removed = "removed 1 incomplete file of downloads that were killed";
+    let removed = "removed 1 incomplete file of killed processes";
     assert!(run.stderr.contains(removed), "{}", run.stderr);
     assert_eq!(scene.files(), ["another", "target"]);
+}
+
+/// Every command writes its files under such a name first.
+#[test]
+fn leftovers_beside_every_new_file_are_removed() {
+    let scene = Scene::new("leftovers");
+    scene.beside("a").put(b"text", &[]).exits(0);
+    let below = format!("{}/", scene.uri());
+    let left = format!(".sealwax-{}.part", "0123456789abcdef".repeat(2));
+    let (east, west) = (east_key(), west_key());
+    let commands: [(&str, &[&str]); 5] = [
+        ("plan", &["rewrap", &below, "-r", "--add", &west, "--key", &east, "--save-plan"]),
+        ("report", &["audit", &below, "--report"]),
+        ("key", &["keygen"]),
+        ("file", &["get", &format!("{below}a")]),
+        ("man", &["man"]),
+    ];
+    for (name, args) in commands {
+        let folder = scene.path(&format!("of-{name}"));
+        std::fs::create_dir(&folder).expect("made");
+        std::fs::write(folder.join(&left), "of a killed process").expect("written");
+        let path = if name == "man" { folder.clone() } else { folder.join(name) };
+        let run = Sealwax::new(args).args([&path]).run().exits(0);
+        let told = run.stderr.contains("removed 1 incomplete file of killed processes\n");
+        assert_eq!(told, ["plan", "file"].contains(&name), "{name}: {}", run.stderr);
+        let names = std::fs::read_dir(&folder).expect("listed");
+        let names: Vec<_> = names.map(|entry| entry.expect("listed").file_name()).collect();
+        assert!(!names.is_empty() && !names.contains(&left.clone().into()), "{name}: {names:?}");
+    }
 }
 
 #[test]

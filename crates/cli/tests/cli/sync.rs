@@ -1,6 +1,13 @@
 //! `sealwax sync`.
 
-use std::{collections::HashMap, fs, os::unix::fs::symlink, path::Path, time::SystemTime};
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    sync::{Arc, Once},
+    time::SystemTime,
+};
 
 use crate::{
     folders::{folder, tree},
@@ -44,7 +51,7 @@ fn a_prefix_and_a_folder_become_equal_to_their_source() {
         format!("sealed 4 files of {} under {}/ ({all} bytes)\n", source.display(), scene.uri());
     assert_eq!(run.stderr, expected);
     let run = up(&source, &scene, &[]).run().exits(0);
-    assert!(run.stderr.ends_with("(0 bytes); 4 unchanged\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("(0 bytes); 4 unchanged"), "{}", run.stderr);
 
     let target = scene.path("target");
     let run = down(&scene, &target, &[]).run().exits(0);
@@ -55,7 +62,7 @@ fn a_prefix_and_a_folder_become_equal_to_their_source() {
     let time = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).expect("a time");
     assert_eq!(time(&target.join("a/b")), time(&source.join("a/b")));
     let run = down(&scene, &target, &[]).run().exits(0);
-    assert!(run.stderr.ends_with("(0 bytes); 4 unchanged\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("(0 bytes); 4 unchanged"), "{}", run.stderr);
 
     // Of the same length, but written later.
     fs::write(source.join("a.txt"), "1 1").expect("written");
@@ -90,7 +97,7 @@ fn a_prefix_and_a_folder_become_equal_to_their_source() {
 }
 
 #[test]
-fn what_is_up_to_date_costs_one_listing() {
+fn what_is_up_to_date_costs_a_listing_and_a_look() {
     let scene = Scene::new("listing");
     // Files that were not changed in the last seconds.
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/args");
@@ -98,8 +105,15 @@ fn what_is_up_to_date_costs_one_listing() {
     up(&source, &scene, &[]).run().exits(0);
     let counter = CallCounter::start(&endpoint());
     let run = up(&source, &scene, &[]).env("AWS_ENDPOINT_URL", counter.url()).run().exits(0);
-    assert!(run.stderr.ends_with(&format!("(0 bytes); {count} unchanged\n")), "{}", run.stderr);
-    assert_eq!(counter.take().into_iter().collect::<Vec<_>>(), [("GET".to_owned(), 1)]);
+    // No listing shows keys and attributes. The first object tells whether the options changed.
+    let left = count - 1;
+    let closing = format!(
+        "(0 bytes); {count} unchanged; wrapping keys, context and attributes of {left} not compared \
+         (--check compares them)\n"
+    );
+    assert!(run.stderr.ends_with(&closing), "{}", run.stderr);
+    let calls: Vec<_> = counter.take().into_iter().collect();
+    assert_eq!(calls, [("GET".to_owned(), 1), ("HEAD".to_owned(), 1)]);
 
     seconds_pass();
     let target = scene.path("target");
@@ -129,7 +143,7 @@ fn what_is_up_to_date_costs_one_listing() {
     assert!(said.ends_with(&format!("(0 bytes); {count} unchanged\n")), "{said}");
     let (said, _) = again(&["--check"]);
     assert!(said.starts_with("opened 1 object of "), "{said}");
-    assert!(said.ends_with(&format!("; {} unchanged\n", count - 1)), "{said}");
+    assert!(said.contains(&format!("; {} unchanged", count - 1)), "{said}");
     assert_eq!(tree(&target), tree(&source));
 }
 
@@ -146,12 +160,12 @@ fn a_check_compares_contents() {
     let file = fs::File::options().write(true).open(source.join("long")).expect("opened");
     file.set_modified(modified.expect("a time")).expect("set");
     let run = up(&source, &scene, &[]).run().exits(0);
-    assert!(run.stderr.ends_with("; 3 unchanged\n"), "by its times: {}", run.stderr);
+    assert!(run.stderr.contains("; 3 unchanged"), "by its times: {}", run.stderr);
     let run = up(&source, &scene, &["--check"]).run().exits(0);
     assert!(run.stderr.starts_with("sealed 1 file of "), "{}", run.stderr);
-    assert!(run.stderr.ends_with("; 2 unchanged\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("; 2 unchanged"), "{}", run.stderr);
     let run = up(&source, &scene, &["--check"]).run().exits(0);
-    assert!(run.stderr.ends_with("; 3 unchanged\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("; 3 unchanged"), "{}", run.stderr);
     // A damaged object is stored again; one that cannot be opened for another reason is not.
     let s3 = RawS3::new();
     let at = scene.beside("a");
@@ -357,8 +371,10 @@ fn a_killed_run_is_continued() {
     child.kill().expect("killed");
     child.wait().expect("it ends");
     let run = up(&source, &scene, &[]).run().exits(0);
-    assert!(run.stderr.starts_with("sealed 1 file of "), "{}", run.stderr);
-    assert!(run.stderr.ends_with("; 1 unchanged\n"), "{}", run.stderr);
+    let told = format!("warning: 1 incomplete upload below {}/, of a killed run", scene.uri());
+    assert!(run.stderr.starts_with(&told), "{}", run.stderr);
+    assert!(run.stderr.contains("\nsealed 1 file of "), "{}", run.stderr);
+    assert!(run.stderr.contains("; 1 unchanged"), "{}", run.stderr);
     let target = scene.path("target");
     down(&scene, &target, &[]).run().exits(0);
     assert!(tree(&target) == tree(&source));
@@ -503,19 +519,24 @@ fn two_prefixes_of_one_store_become_equal() {
     let exclude = ["--exclude", "plain"];
     let counter = CallCounter::start(&endpoint());
     let run = sync(&exclude).env("AWS_ENDPOINT_URL", counter.url()).run().exits(0);
-    let unchanged = "(0 bytes); 4 unchanged; 1 folder marker skipped\n";
-    assert!(run.stderr.ends_with(unchanged), "{}", run.stderr);
-    // Two listings; and the long one, which was stored in parts, has another entity tag in its copy.
+    let unchanged = "(0 bytes); 4 unchanged; 1 folder marker skipped";
+    let left = |count: usize| {
+        let left = "not compared (--check compares them)";
+        format!("{unchanged}; wrapping keys and attributes of {count} {left}\n")
+    };
+    assert!(run.stderr.ends_with(&left(2)), "{}", run.stderr);
+    // Two listings; the long one, which was stored in parts, has another entity tag in its copy; and
+    // one of the others is looked at.
     let calls: Vec<_> = counter.take().into_iter().collect();
-    assert_eq!(calls, [("GET".to_owned(), 2), ("HEAD".to_owned(), 2)]);
+    assert_eq!(calls, [("GET".to_owned(), 2), ("HEAD".to_owned(), 4)]);
 
     // A rewrap makes the source newer, and keeps its content: metadata tells that.
     seconds_pass();
     let rewrap = ["rewrap", &here.beside("a").uri(), "--add", &west_key()].map(str::to_owned);
     Sealwax::new(rewrap).run().exits(0);
     let run = sync(&exclude).env("AWS_ENDPOINT_URL", counter.url()).run().exits(0);
-    assert!(run.stderr.ends_with(unchanged), "{}", run.stderr);
-    assert_eq!(counter.take().get("HEAD"), Some(&4));
+    assert!(run.stderr.ends_with(&left(1)), "{}", run.stderr);
+    assert_eq!(counter.take().get("HEAD"), Some(&6));
 
     // New content of the same length, a deleted object, and one that only the destination has.
     here.beside("a").put(b"1 1", &["-c", "tenant=acme"]).exits(0);
@@ -530,7 +551,7 @@ fn two_prefixes_of_one_store_become_equal() {
     assert_eq!(there.beside("a").get(&["-c", "tenant=acme"]).exits(0).stdout, b"1 1");
     assert_eq!(keys(&there), ["a", "b/c", "empty", "long"]);
     let run = sync(&["--exclude", "plain", "--check"]).run().exits(0);
-    assert!(run.stderr.ends_with(unchanged), "{}", run.stderr);
+    assert!(run.stderr.ends_with(&format!("{unchanged}\n")), "{}", run.stderr);
 
     let nested = here.beside("b");
     for (from, to) in [(&here, &nested), (&nested, &here)] {
@@ -573,7 +594,7 @@ fn copies_to_another_store_pass_through_sealed() {
         assert!(opened.stdout == *content, "{name}");
     }
     let run = sync(&[]).run().exits(0);
-    assert!(run.stderr.ends_with("(0 bytes); 4 unchanged\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("(0 bytes); 4 unchanged"), "{}", run.stderr);
     // New content, by a line that throttles half of all requests.
     here.beside("b/c").put(b"2 2", &["-c", "tenant=acme"]).exits(0);
     let refusing = Refusing::half_throttled(&endpoint());
@@ -581,7 +602,7 @@ fn copies_to_another_store_pass_through_sealed() {
     assert!(run.stderr.contains("copied 1 object of "), "{}", run.stderr);
     assert!(refusing.refused() > 0);
     let run = sync(&["--check", "--key", &west]).run().exits(0);
-    assert!(run.stderr.ends_with("(0 bytes); 4 unchanged\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("(0 bytes); 4 unchanged"), "{}", run.stderr);
     let run = Sealwax::new(["check", &here.uri(), &there.uri(), "--to-endpoint-url", &url]).run();
     run.exits(0).says("4 same; 0 different;");
 
@@ -608,11 +629,211 @@ fn a_killed_replication_is_continued() {
     let mut child = sync(held.url()).spawn();
     let below = format!("{}/", there.key);
     wait_until("the short objects are stored", || other.keys(&there.bucket, &below).len() == 3);
+    let at = Scene::at(&there.bucket, &format!("{}/long", there.key));
+    wait_until("the long one begins", || other.unfinished_uploads(&at) == 1);
     child.kill().expect("killed");
     child.wait().expect("it ends");
     let run = sync(&url).run().exits(0);
-    assert!(run.stderr.starts_with("copied 1 object of "), "{}", run.stderr);
-    assert!(run.stderr.ends_with("; 3 unchanged\n"), "{}", run.stderr);
+    // Nothing tells whose it is, so the next run tells of it, with a command that shows it.
+    let told = format!(
+        "warning: 1 incomplete upload below {}/, of a killed run or of another program: see ",
+        there.uri()
+    );
+    let run = run.says(&told).says("copied 1 object of ");
+    let command = run.stderr.split("see ").nth(1).and_then(|it| it.split(", and abort").next());
+    let command = command.expect("a command").to_owned();
+    let listed = Sealwax::by_shell(&command).run().exits(0);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains(&at.uri()), "{command}");
+    assert!(run.stderr.contains("; 3 unchanged"), "{}", run.stderr);
+}
+
+#[test]
+fn changed_keys_context_and_attributes_are_told() {
+    let scene = Scene::new("options");
+    // Files that were not changed in the last seconds.
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/args");
+    let (east, west) = (east_key(), west_key());
+    let sync = |args: &[&str]| {
+        let only = ["--include", "prefix.rs", "--include", "values.rs", "--key", &east];
+        Sealwax::new(["sync"]).args([&source]).args([&*scene.uri()]).args(only).args(args).run()
+    };
+    sync(&[]).exits(0);
+    let unchanged = sync(&[]).exits(0).stderr;
+    let closing = "2 unchanged; wrapping keys, context and attributes of 1 not compared (--check \
+                   compares them)\n";
+    assert!(unchanged.ends_with(closing) && !unchanged.contains("warning"), "{unchanged}");
+
+    let changes: [(&[&str], &str); 4] = [
+        (&["--key", &west], "wrapping keys"),
+        (&["-c", "tenant=acme"], "encryption context"),
+        (&["--cache-control", "no-store"], "content headers"),
+        (&["--metadata", "origin=here"], "metadata"),
+    ];
+    for (args, property) in changes {
+        let run = sync(args).exits(0);
+        let warning = format!(
+            "warning: {}/prefix.rs has other {property} than this command would store",
+            scene.uri()
+        );
+        let run = run.says(&warning).says("sealed 0 files of ");
+        assert!(run.stderr.ends_with(closing), "{}", run.stderr);
+    }
+    let json = sync(&["--key", &west, "-c", "a=b", "--json"]).exits(0);
+    let lines = json_lines(&json);
+    let [told, summary] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&told["action"], &told["result"]), (&"seal".into(), &"skipped".into()));
+    assert_eq!(told["message"], "unchanged, but with other wrapping keys and encryption context");
+    assert_eq!(summary["summary"]["not_compared"], 1);
+
+    // A comparison of everything stores what differs, and then nothing.
+    for args in [
+        &["--check", "--key", &*west][..],
+        &["--check", "--cache-control", "no-store"],
+        &["--check", "--cache-control", "no-store", "--tagging", "team=a+b&tier=%31"],
+    ] {
+        sync(args).exits(0).says("sealed 2 files of ");
+        let run = sync(args).exits(0).says("sealed 0 files of ");
+        assert!(run.stderr.ends_with("(0 bytes); 2 unchanged\n"), "{}", run.stderr);
+    }
+    let tags = RawS3::new().tags(&scene.beside("values.rs"));
+    assert_eq!(tags, [("team".into(), "a b".into()), ("tier".into(), "1".into())]);
+}
+
+#[test]
+fn copies_under_other_keys_are_told() {
+    let (here, there) = (Scene::new("under-here"), Scene::new("under-there"));
+    for name in ["a", "b"] {
+        here.beside(name).put(b"text", &[]).exits(0);
+    }
+    let (east, west) = (east_key(), west_key());
+    let sync = |args: &[&str]| {
+        Sealwax::new(["sync", &here.uri(), &there.uri(), "--key", &east]).args(args).run()
+    };
+    sync(&[]).exits(0).says("copied 2 objects of ");
+    let under = ["--under", &*west];
+    let warning = format!(
+        "warning: {} has other wrapping keys than this command would store; its content is \
+         unchanged, so it stays: --check stores such objects again, and `sealwax rewrap` changes \
+         wrapping keys alone",
+        there.beside("a").uri()
+    );
+    sync(&under).exits(0).says(&warning).says("copied 0 objects of ");
+    let check = ["--under", &west, "--key", &west, "--check"];
+    sync(&check).exits(0).says("copied 2 objects of ");
+    let run = sync(&check).exits(0);
+    assert!(run.stderr.ends_with("(0 bytes); 2 unchanged\n"), "{}", run.stderr);
+    let run = sync(&under).exits(0);
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+}
+
+#[test]
+fn a_profile_names_the_account_of_the_destination() {
+    let here = Scene::new("to-profile");
+    here.beside("a").put(b"text", &[]).exits(0);
+    let other = RawS3::at(&second_s3());
+    other.make_bucket(&here.bucket);
+    let there = Scene::at(&here.bucket, &format!("{}-there", here.key));
+    let config = format!(
+        "[profile there]\nregion = us-east-1\nendpoint_url = {}\n\
+         services = there\naws_access_key_id = test\naws_secret_access_key = test\n\
+         [services there]\ns3 =\n  endpoint_url = {}\n",
+        endpoint(),
+        second_s3()
+    );
+    let config = here.file("config", config.as_bytes());
+    let sync = |profile: &str| {
+        let to = ["--to-profile", profile, "--key", &east_key()].map(str::to_owned);
+        let sync = Sealwax::new(["sync", &here.uri(), &there.uri()]).args(to);
+        sync.env("AWS_CONFIG_FILE", &config)
+            .without_env("AWS_ENDPOINT_URL")
+            .env("AWS_ENDPOINT_URL_KMS", endpoint())
+            .args(["--endpoint-url", &endpoint()])
+            .run()
+    };
+    sync("absent").fails(2, "no profile absent in the AWS files, which have: there");
+    sync("there").exits(0).says("copied 1 object of ");
+    let (stored, _) = RawS3::new().get(&here.beside("a"));
+    let at = Scene::at(&there.bucket, &format!("{}/a", there.key));
+    assert!(other.get(&at).0 == stored, "the sealed bytes are the same");
+    assert!(RawS3::new().head(&at).is_none(), "it is in the other store alone");
+    sync("there").exits(0).says("(0 bytes); 1 unchanged");
+}
+
+/// Runs a copy of a source that another program replaces right before its second range is read. The
+/// copy must exit with `code`. Returns what it said and the copy, if there is one; and then the copy of
+/// another run.
+fn copy_a_changing_source(here: &Scene, code: i32) -> (Run, Option<Vec<u8>>, Vec<u8>) {
+    here.beside("long").put(&bytes(20 << 20), &[]).exits(0);
+    let url = second_s3();
+    let other = RawS3::at(&url);
+    other.make_bucket(&here.bucket);
+    let there = Scene::at(&here.bucket, &format!("{}-there", here.key));
+    let at = Scene::at(&there.bucket, &format!("{}/long", there.key));
+    let (source, replaced) = (Arc::new(here.beside("long")), Arc::new(Once::new()));
+    let changing = Refusing::by_line(&endpoint(), move |head| {
+        let head = head.to_ascii_lowercase();
+        let range = head.split("\r\nrange: bytes=").nth(1);
+        if head.starts_with("get ") && range.is_some_and(|range| !range.starts_with("0-")) {
+            replaced.call_once(|| drop(source.put(&[7; 20 << 20], &[]).exits(0)));
+        }
+        None
+    });
+    let sync = || {
+        let args = ["--to-endpoint-url", &url, "--key", &east_key()].map(str::to_owned);
+        Sealwax::new(["sync", &here.uri(), &there.uri()]).args(args)
+    };
+    let content = || {
+        let get = ["get", &at.uri(), "-"].map(str::to_owned);
+        Sealwax::new(get).env("AWS_ENDPOINT_URL_S3", &url).run().exits(0).stdout
+    };
+    let run = sync().env("AWS_ENDPOINT_URL", &changing.url).run().exits(code);
+    let first = other.head(&at).map(|_| content());
+    assert_eq!(other.unfinished_uploads(&at), 0);
+    sync().run().exits(0).says("copied 1 object of ");
+    (run, first, content())
+}
+
+#[test]
+fn a_source_that_changes_while_it_passes_through_is_never_mixed() {
+    let (old, new) = (bytes(20 << 20), vec![7; 20 << 20]);
+    // In a versioned bucket, the version that was read first is copied to its end.
+    let versioned = Scene::new("changing");
+    let (run, first, second) = copy_a_changing_source(&versioned, 0);
+    run.says("copied 1 object of ");
+    assert!(first.is_some_and(|first| first == old) && second == new);
+
+    let scene = Scene::new("changing");
+    let plain = Scene::at(&format!("plain-{}", std::process::id()), &scene.key);
+    RawS3::new().make_bucket(&plain.bucket);
+    let (run, first, second) = copy_a_changing_source(&plain, 7);
+    run.says(&format!("failed: {}: ", plain.beside("long").uri()))
+        .says("changed")
+        .says("error: 1 of 1 object failed");
+    assert!(first.is_none() && second == new, "nothing was stored of the first run");
+}
+
+#[test]
+fn folders_that_a_store_lists_with_a_length_are_markers() {
+    let scene = Scene::new("listed-folders");
+    scene.beside("sub/a").put(b"text", &[]).exits(0);
+    // As the console of AWS creates them, and s3proxy lists them: with the length on its disk.
+    for marker in ["sub/", "empty/"] {
+        RawS3::new().put(&scene.beside(marker), Vec::new(), HashMap::new());
+    }
+    let listing = Refusing::listing_empty_objects_with_a_length(&endpoint());
+    let run = |args: &[&str]| {
+        let run = Sealwax::new(args).env("AWS_ENDPOINT_URL", &listing.url).run().exits(0);
+        assert_eq!(run.stderr.matches("folder marker").count(), 1, "told once: {}", run.stderr);
+        run.says("; 2 folder markers skipped")
+    };
+    let (uri, folder) = (format!("{}/", scene.uri()), scene.path("target"));
+    let folder = folder.to_str().expect("text");
+    run(&["get", "-r", &uri, folder]).says("opened 1 object of ");
+    run(&["sync", &uri, folder]).says("1 unchanged");
+    let copy = format!("{}-copy/", scene.uri());
+    run(&["cp", "-r", &uri, &copy]).says("copied 1 object of ");
+    run(&["sync", &uri, &copy]).says("1 unchanged");
+    assert_eq!(tree(Path::new(folder)).into_keys().collect::<Vec<_>>(), ["sub/a"]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use tokio::{
 use super::{check_absent, not_new, unwritten};
 use crate::{
     bulk::{Outcome, Skip},
-    comparison::{Comparison, has_content, stored_at},
+    comparison::{Comparison, having_content, stored_at},
     failure::{Exit, Failure},
     mtime,
 };
@@ -95,7 +95,7 @@ impl Getter {
         expected: ExpectedFile,
     ) -> Result<GetDone, Failure> {
         let uri: S3Uri = object.to_string().parse().map_err(Failure::usage)?;
-        if let Some(skipped) = Skip::folder_marker(object) {
+        if let Some(skipped) = Skip::folder_marker(&self.client, object).await {
             return Ok(GetDone::Skipped(skipped));
         }
         let (path, inside) = self.path(relative)?;
@@ -176,7 +176,8 @@ impl Getter {
         let Ok((metadata, file)) = opened.await.map_err(Failure::other)? else { return Ok(false) };
         if comparison == Comparison::Content {
             let get = self.client.get().uri(uri).encryption_context(self.context.clone());
-            return has_content(get, Arc::new(file), FileState::from(&metadata)).await;
+            let state = FileState::from(&metadata);
+            return Ok(having_content(get, Arc::new(file), state).await?.is_some());
         }
         let of_client = object.size.is_some_and(|stored| may_hold(stored, metadata.len()));
         if Some(metadata.len()) != len && !of_client {

@@ -1,23 +1,24 @@
 //! Uploads of many files with one client.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
+use percent_encoding::percent_decode_str;
 use sealwax_files::FileState;
 use sealwax_s3::{
     ErrorKind, ObjectInfo, PlaintextSource, Put, S3Uri, SealedClient,
-    envelope::{EncryptedDataKey, EncryptionContext, Keyring, WrapContext},
+    envelope::{EncryptionContext, Keyring},
     s3ec,
 };
 
 use super::put_request::{StoredObject, not_stored, with_stored};
 use crate::{
-    args::NewObjectArgs,
-    comparison::{Comparison, has_content},
+    args::{NewObjectArgs, Pair},
+    comparison::{Comparison, Differences, has_keys_of, having_content, tags_of},
     failure::Failure,
     local_files::LocalFile,
     mtime,
@@ -141,7 +142,12 @@ impl Putter {
                 let get = self.client.get().uri(uri).encryption_context(self.context.clone());
                 let read = file.try_clone();
                 let read = read.map_err(|error| Failure::io("cannot read the file", error))?;
-                has_content(get, Arc::new(read), state).await?
+                match having_content(get, Arc::new(read), state).await? {
+                    Some(info) => {
+                        self.differences(&info)?.is_empty() && self.has_tags_given(uri).await
+                    }
+                    None => false,
+                }
             }
         };
         if is_same {
@@ -219,30 +225,71 @@ impl Putter {
         Ok(info.plaintext_lens().contains(&len)
             && modified.is_some()
             && mtime::of(&info.metadata) == modified
-            && *info.encryption_context() == self.context
-            && self.has_format_and_keys(&info))
+            && self.differences(&info)?.is_empty())
     }
 
-    /// `true` if the object has the format and, where it names them, the wrapping keys that this put
-    /// would give it.
-    fn has_format_and_keys(&self, info: &ObjectInfo) -> bool {
+    /// Returns in what an object of the same content is not what this put would store, as far as its
+    /// metadata tells. Attributes that nobody gave are not compared.
+    ///
+    /// # Errors
+    /// The arguments have a name of user-defined metadata twice.
+    fn differences(&self, info: &ObjectInfo) -> Result<Differences, Failure> {
+        let given = self.settings.stored.given();
+        let headers = [
+            (&given.cache_control, &info.cache_control),
+            (&given.content_disposition, &info.content_disposition),
+            (&given.content_encoding, &info.content_encoding),
+            (&given.content_language, &info.content_language),
+            (&given.content_type, &info.content_type),
+        ];
+        let has_headers = headers.iter().all(|(given, stored)| given.is_none() || given == stored);
+        let pairs = self.settings.stored.metadata()?;
+        let has_pairs = pairs.iter().all(|Pair { name, value }| {
+            info.metadata
+                .iter()
+                .any(|(stored, it)| stored.eq_ignore_ascii_case(name) && it == value)
+        });
+        let mut differences = Differences::default();
         match self.format {
             PutFormat::Native => {
-                let names = |key: &EncryptedDataKey| {
-                    (key.provider().to_owned(), key.wrapping_key().to_owned())
-                };
-                let has: HashSet<_> = info.keys().iter().map(names).collect();
-                let expected = self.keyring.expected_keys(&WrapContext::for_names());
-                expected.iter().map(names).all(|key| has.contains(&key))
+                differences.add(!has_keys_of(info, &*self.keyring), "wrapping keys");
             }
+            // It names no wrapping key.
             PutFormat::S3ec { format, instruction_file } => {
                 let storage = match instruction_file {
                     true => s3ec::Storage::InstructionFile,
                     false => s3ec::Storage::Metadata,
                 };
-                info.envelope()
-                    .is_some_and(|found| (found.format(), found.storage()) == (format, storage))
+                let found = info.envelope().map(|found| (found.format(), found.storage()));
+                differences.add(found != Some((format, storage)), "format");
             }
         }
+        differences.add(*info.encryption_context() != self.context, "encryption context");
+        differences.add(!has_headers, "content headers");
+        differences.add(!has_pairs, "metadata");
+        Ok(differences)
+    }
+
+    /// Returns the differences of an object that is unchanged by its listing; `None` if it cannot be
+    /// looked at.
+    pub(in crate::command) async fn differences_of(&self, uri: &S3Uri) -> Option<Differences> {
+        let info = self.client.head().uri(uri).send().await.ok()?;
+        self.differences(&info).ok()
+    }
+
+    /// `true` if the object has the tags that are given, or the store does not tell.
+    async fn has_tags_given(&self, uri: &S3Uri) -> bool {
+        let Some(given) = self.settings.stored.given().tagging else { return true };
+        let text = |text: &str| {
+            percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+        };
+        let tag = |pair: &str| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (text(name), text(value))
+        };
+        let mut given: Vec<_> = given.split('&').map(tag).collect();
+        given.sort_unstable();
+        let stored = tags_of(&self.client, (uri.bucket(), uri.key())).await;
+        stored.is_none_or(|stored| stored == given)
     }
 }

@@ -35,7 +35,10 @@ Examples:
 /// time in the object's metadata decides, for a file also the encryption context and the wrapping
 /// keys. None of this is authenticated: anyone who can write to the bucket can make an object look
 /// unchanged. Copies are compared by length, entity tag and time, or by what metadata says of the
-/// content. --check opens each object and compares contents instead.
+/// content. --check opens each object and compares contents instead, and keys, context and attributes.
+///
+/// No listing shows wrapping keys, context and attributes. If the options changed since an earlier run,
+/// a look at one object tells: a warning says so, and --check stores such objects again.
 ///
 /// What other programs change at the destination after it was listed is not overwritten: it fails, and
 /// the next run compares it again.
@@ -66,7 +69,8 @@ pub(crate) struct SyncArgs {
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 
-    /// Compare contents: open each object that both sides have. It reads everything
+    /// Compare contents, wrapping keys, context, content headers, metadata and tags: open each object
+    /// that both sides have. It reads everything
     #[arg(long)]
     pub(crate) check: bool,
 

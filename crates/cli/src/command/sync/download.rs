@@ -64,11 +64,10 @@ impl Download {
         Listed { object, relative }: Listed,
         file: Option<LocalFile>,
     ) -> Result<Outcome, Failure> {
-        let (path, _) = match object.is_folder_marker() {
-            true => (PathBuf::new(), None),
-            false => self.getter.path(&relative).map(|(path, inside)| (path, Some(inside)))?,
-        };
-        let path = path.display().to_string();
+        if let Some(skipped) = Skip::folder_marker(&self.getter.client, &object).await {
+            return Ok(skipped);
+        }
+        let path = self.getter.path(&relative)?.0.display().to_string();
         let unchanged = || Outcome::Unchanged(format!("skipped {path}: unchanged"));
         let state = file.and_then(|file| file.state);
         let times = StoreTimes { local_ahead: self.clock.local_ahead_secs().unwrap_or_default() };

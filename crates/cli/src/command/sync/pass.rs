@@ -10,6 +10,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use sealwax_jobs::merge::{Joined, Keyed, in_order, join};
+use sealwax_s3::S3Uri;
 
 use super::{
     args::SyncArgs,
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     bulk::{Outcome, Skip, Summary, engine},
+    comparison::Differences,
     console::print_line,
     failure::{Exit, Failure, Unfinished},
     interrupt::unless_stopped,
@@ -62,6 +64,15 @@ impl Direction {
             Self::Upload => "under",
             Self::Download => "in",
             Self::Copy => "to",
+        }
+    }
+
+    /// Returns the properties beside the content that the stored objects should have.
+    fn properties(self) -> Option<&'static str> {
+        match self {
+            Self::Upload => Some("wrapping keys, context and attributes"),
+            Self::Copy => Some("wrapping keys and attributes"),
+            Self::Download => None,
         }
     }
 
@@ -136,6 +147,10 @@ pub(super) struct Pass<'a> {
     sources: AtomicU64,
     /// `true` once both sides answered.
     has_listed: AtomicBool,
+    /// Objects that are unchanged by the listings alone.
+    by_listing: AtomicU64,
+    /// Number of them whose keys and attributes were compared.
+    looked_at: AtomicU64,
     /// Entries of folders that are no files.
     others: Mutex<Vec<Found>>,
     /// Paths of links that were skipped, with all that is behind them.
@@ -165,6 +180,8 @@ impl<'a> Pass<'a> {
             number,
             sources: AtomicU64::new(0),
             has_listed: AtomicBool::new(false),
+            by_listing: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
             others: Mutex::default(),
             hidden: Mutex::default(),
         }
@@ -258,7 +275,8 @@ impl<'a> Pass<'a> {
             let bytes = Counted(summary.bytes, "byte");
             let (verb, into) = (direction.verb(args.dry_run), direction.preposition());
             let (from, to) = (&args.from, &args.to);
-            session.say(format!("{verb} {what} of {from} {into} {to} ({bytes}){summary}"));
+            let left = self.not_compared(direction, counts);
+            session.say(format!("{verb} {what} of {from} {into} {to} ({bytes}){summary}{left}"));
         }
         let unfinished = Unfinished::new(
             "the other changes were not made; rerun the command to continue",
@@ -268,6 +286,51 @@ impl<'a> Pass<'a> {
         unfinished.check(done)?;
         settled?;
         summary.result(direction.noun())
+    }
+
+    /// Returns the outcome for an object that is unchanged by the listings, which show neither wrapping
+    /// keys nor attributes. `look` compares those, for the first object of the pass: a change of the
+    /// command's options shows in each object that was stored before.
+    pub(super) async fn unchanged_by_listing(
+        &self,
+        direction: Direction,
+        (name, destination): (&str, &S3Uri),
+        look: impl Future<Output = Option<Differences>> + Send,
+    ) -> Outcome {
+        if self.by_listing.fetch_add(1, Ordering::Relaxed) == 0
+            && let Some(differences) = look.await
+        {
+            self.looked_at.fetch_add(1, Ordering::Relaxed);
+            if !differences.is_empty() {
+                self.session.say(format!(
+                    "warning: {destination} has other {differences} than this command would store; \
+                     its content is unchanged, so it stays: --check stores such objects again, and \
+                     `sealwax rewrap` changes wrapping keys alone"
+                ));
+                self.record.change(&Change {
+                    action: direction.action(),
+                    result: "skipped",
+                    source: Some(name.to_owned()),
+                    destination: Some(destination.to_string()),
+                    message: Some(format!("unchanged, but with other {differences}")),
+                    ..Change::default()
+                });
+            }
+        }
+        Outcome::Unchanged(format!("skipped {name}: unchanged"))
+    }
+
+    /// Returns what was not compared, for the closing line.
+    fn not_compared(&self, direction: Direction, counts: &mut Counts) -> String {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let left = count(&self.by_listing).saturating_sub(count(&self.looked_at));
+        match direction.properties() {
+            Some(properties) if left > 0 => {
+                counts.not_compared = left;
+                format!("; {properties} of {left} not compared (--check compares them)")
+            }
+            _ => String::new(),
+        }
     }
 
     /// Records a failed outcome.

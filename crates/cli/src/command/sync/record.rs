@@ -53,6 +53,8 @@ pub(super) struct Counts {
     pub(super) transferred: u64,
     pub(super) bytes: u64,
     pub(super) unchanged: u64,
+    /// Number of unchanged objects whose wrapping keys and attributes no listing shows.
+    pub(super) not_compared: u64,
     pub(super) skipped: u64,
     pub(super) deleted: u64,
     pub(super) failed: u64,

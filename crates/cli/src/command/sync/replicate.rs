@@ -22,7 +22,7 @@ use crate::{
         copy::check_apart,
         put::{Expected, changed_since},
     },
-    comparison::{are_same, is_other, stored_at},
+    comparison::{Differences, are_same, has_keys_of, is_other, stored_at, tags_of},
     failure::Failure,
     folder_listing::{self, Listed},
     session::Session,
@@ -106,14 +106,19 @@ impl Replication {
         Listed { object, relative }: Listed,
         there: Option<Listed>,
     ) -> Result<Outcome, Failure> {
-        if let Some(skipped) = Skip::folder_marker(&object) {
+        if let Some(skipped) = Skip::folder_marker(&self.client, &object).await {
             return Ok(skipped);
         }
         let (name, uri) = (object.to_string(), self.to.prefix.below(&relative)?);
-        if let Some(there) = &there
-            && self.is_unchanged(pass, (&object, &there.object)).await?
-        {
-            return Ok(Outcome::Unchanged(format!("skipped {name}: unchanged")));
+        if let Some(there) = &there {
+            let both = (&object, &there.object);
+            if !pass.args.check && is_unchanged_by_listing(both) {
+                let look = async { self.compare_metadata(both).await.ok() };
+                return Ok(pass.unchanged_by_listing(Direction::Copy, (&name, &uri), look).await);
+            }
+            if self.is_unchanged(pass, both).await? {
+                return Ok(Outcome::Unchanged(format!("skipped {name}: unchanged")));
+            }
         }
         let mut change = Change {
             action: Direction::Copy.action(),
@@ -168,6 +173,7 @@ impl Replication {
             }
         };
         let bytes = copied.source.plaintext_len();
+        self.to.stored(bytes);
         let mut text = format!("copied {name} to {uri} ({})", Counted(bytes, "byte"));
         let losses = copied.lost_keys();
         if let Some(losses) = &losses {
@@ -186,27 +192,20 @@ impl Replication {
         })
     }
 
-    /// `true` if the destination has the source's content already.
-    ///
-    /// By the listing: the same length and entity tag, stored there after it was stored here. If that
-    /// is not so, by what metadata says of the content; or, if it is wanted, by the content itself.
+    /// `true` if the destination has the source's content already, by what metadata says of it; or, if
+    /// it is wanted, by the content itself, with its attributes and wrapping keys.
     async fn is_unchanged(
         &self,
         pass: &Pass<'_>,
-        (here, there): (&ListedObject, &ListedObject),
+        both: (&ListedObject, &ListedObject),
     ) -> Result<bool, Failure> {
+        let (here, there) = both;
         if here.size.is_none() || here.size != there.size {
             return Ok(false);
         }
-        let compared = if pass.args.check {
-            self.have_same_plaintext(here, there).await
-        } else if stored_at(here) <= stored_at(there)
-            && here.e_tag.is_some()
-            && here.e_tag == there.e_tag
-        {
-            return Ok(true);
-        } else {
-            self.have_same_metadata(here, there).await
+        let compared = match pass.args.check {
+            true => self.are_same_in_all(both).await,
+            false => self.have_same_metadata(both).await,
         };
         match compared {
             // The copy says what is wrong with the source.
@@ -215,29 +214,87 @@ impl Replication {
         }
     }
 
-    async fn have_same_plaintext(
+    async fn are_same_in_all(
         &self,
-        here: &ListedObject,
-        there: &ListedObject,
+        (here, there): (&ListedObject, &ListedObject),
     ) -> Result<bool, Error> {
         let get = |client: &SealedClient, object: &ListedObject| {
             client.get().bucket(&object.bucket).key(&object.key).send()
         };
-        let there = get(&self.to.client, there).await?.into_stream();
-        are_same(get(&self.client, here).await?.into_stream(), there).await
+        let (one, other) = (get(&self.client, here).await?, get(&self.to.client, there).await?);
+        if !self.differences(one.info(), other.info()).is_empty() {
+            return Ok(false);
+        }
+        let tags = |client, object: &ListedObject| {
+            let (bucket, key) = (object.bucket.clone(), object.key.clone());
+            async move { tags_of(client, (&bucket, &key)).await }
+        };
+        // A store without tags has none to compare.
+        if let (Some(one), Some(other)) =
+            (tags(&self.client, here).await, tags(&self.to.client, there).await)
+            && one != other
+        {
+            return Ok(false);
+        }
+        are_same(one.into_stream(), other.into_stream()).await
+    }
+
+    async fn heads(
+        &self,
+        (here, there): (&ListedObject, &ListedObject),
+    ) -> Result<(ObjectInfo, ObjectInfo), Error> {
+        let head = |client: &SealedClient, object: &ListedObject| {
+            client.head().bucket(&object.bucket).key(&object.key).send()
+        };
+        Ok((head(&self.client, here).await?, head(&self.to.client, there).await?))
     }
 
     async fn have_same_metadata(
         &self,
-        here: &ListedObject,
-        there: &ListedObject,
+        both: (&ListedObject, &ListedObject),
     ) -> Result<bool, Error> {
-        let head = |client: &SealedClient, object: &ListedObject| {
-            client.head().bucket(&object.bucket).key(&object.key).send()
-        };
-        let there = head(&self.to.client, there).await?;
-        Ok(is_same_content(&head(&self.client, here).await?, &there))
+        let (here, there) = self.heads(both).await?;
+        Ok(is_same_content(&here, &there) && self.has_wanted_keys(&there))
     }
+
+    async fn compare_metadata(
+        &self,
+        both: (&ListedObject, &ListedObject),
+    ) -> Result<Differences, Error> {
+        let (here, there) = self.heads(both).await?;
+        Ok(self.differences(&here, &there))
+    }
+
+    /// `true` if the copy claims the wrapping keys of `--under`. Without that option, a source that was
+    /// rewrapped has other keys than its copy.
+    fn has_wanted_keys(&self, copy: &ObjectInfo) -> bool {
+        self.under.as_ref().is_none_or(|keyring| has_keys_of(copy, &**keyring))
+    }
+
+    /// Returns in what a copy of the same content is not what this command would store.
+    fn differences(&self, here: &ObjectInfo, there: &ObjectInfo) -> Differences {
+        let headers = |info: &ObjectInfo| {
+            let ObjectInfo { cache_control, content_disposition, content_encoding, .. } = info;
+            let ObjectInfo { content_language, content_type, .. } = info;
+            [cache_control, content_disposition, content_encoding, content_language, content_type]
+                .map(Clone::clone)
+        };
+        let mut differences = Differences::default();
+        differences.add(!self.has_wanted_keys(there), "wrapping keys");
+        differences.add(headers(here) != headers(there), "content headers");
+        differences.add(here.metadata != there.metadata, "metadata");
+        differences
+    }
+}
+
+/// `true` if the listings show that the destination has the source's content: the same length and
+/// entity tag, stored there after it was stored here.
+fn is_unchanged_by_listing((here, there): (&ListedObject, &ListedObject)) -> bool {
+    here.size.is_some()
+        && here.size == there.size
+        && here.e_tag.is_some()
+        && here.e_tag == there.e_tag
+        && stored_at(here) <= stored_at(there)
 }
 
 fn is_same_content(one: &ObjectInfo, other: &ObjectInfo) -> bool {
@@ -285,7 +342,7 @@ impl Sides for Replication {
     }
 
     async fn settle(&self, session: &Session) -> Result<(), Failure> {
-        self.to.settle(session).await?;
+        self.to.settle().await?;
         session.report_unclaimed(&self.client);
         Ok(())
     }

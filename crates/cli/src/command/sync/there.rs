@@ -8,13 +8,16 @@ use sealwax_s3::{ErrorKind, ListedObject, SealedClient, ServerClock};
 use crate::{
     args::{FilterArgs, Prefix},
     bulk::Skip,
-    command::put::Expected,
+    command::{put::Expected, uploads::warn_of_incomplete},
     comparison::StoreTimes,
     failure::{Exit, Failure},
     folder_listing::{self, Listed},
     interrupt::unless_stopped,
     session::Session,
 };
+
+/// Minimum length of a part that is not the last one, in bytes.
+const MIN_PART_LEN: u64 = 5 << 20;
 
 /// The objects of a destination in S3.
 pub(super) struct ObjectsThere {
@@ -25,6 +28,10 @@ pub(super) struct ObjectsThere {
     clock: ServerClock,
     /// Suffix of sidecars.
     sidecars: String,
+    /// Settings of the destination.
+    session: Session,
+    /// `true` once an object was stored whose upload may have had parts.
+    has_stored_parts: AtomicBool,
     /// `true` once the store refused the condition of a write.
     has_no_conditions: AtomicBool,
 }
@@ -38,6 +45,8 @@ impl ObjectsThere {
             client,
             listing: aws_sdk_s3::Client::from_conf(config),
             clock,
+            session: session.clone(),
+            has_stored_parts: AtomicBool::new(false),
             sidecars: session.sidecar_suffix().to_owned(),
             has_no_conditions: AtomicBool::new(false),
         }
@@ -86,6 +95,11 @@ impl ObjectsThere {
         true
     }
 
+    /// Notes that an object of this length in bytes was stored.
+    pub(super) fn stored(&self, len: u64) {
+        self.has_stored_parts.fetch_or(len > MIN_PART_LEN, Ordering::Relaxed);
+    }
+
     /// Returns why an object that only the destination has is not to be deleted.
     pub(super) async fn kept(&self, object: &ListedObject) -> Result<Option<Skip>, Failure> {
         Skip::companion(&self.client, &self.sidecars, object).await
@@ -120,9 +134,18 @@ impl ObjectsThere {
     }
 
     /// Waits until uploads that were given up are aborted, and reports those that may be left.
-    pub(super) async fn settle(&self, session: &Session) -> Result<(), Failure> {
-        let settled = unless_stopped(self.client.settle()).await;
-        session.report_unclaimed(&self.client);
+    ///
+    /// What a killed run began is stored again by this one, so a pass without long objects looks for
+    /// nothing.
+    pub(super) async fn settle(&self) -> Result<(), Failure> {
+        let settling = async {
+            self.client.settle().await;
+            if self.has_stored_parts.swap(false, Ordering::Relaxed) {
+                warn_of_incomplete(&self.session, &self.prefix).await;
+            }
+        };
+        let settled = unless_stopped(settling).await;
+        self.session.report_unclaimed(&self.client);
         settled.map_err(|signal| Failure::stopped(signal, "incomplete uploads may be left"))
     }
 }

@@ -85,7 +85,12 @@ impl Upload {
             (Some(_), _) if pass.args.check => Comparison::Content,
             (Some(there), Some(state)) => {
                 match self.to.times().file_with_its_object(&state, &there.object) {
-                    ByListing::Unchanged => return Ok(unchanged()),
+                    ByListing::Unchanged => {
+                        let look = self.putter.differences_of(&uri);
+                        return Ok(pass
+                            .unchanged_by_listing(Direction::Upload, (&path, &uri), look)
+                            .await);
+                    }
                     ByListing::Differs => Comparison::None,
                     ByListing::Unknown => Comparison::Metadata,
                 }
@@ -126,6 +131,7 @@ impl Upload {
                 continue;
             }
             let bytes = output.bytes;
+            self.to.stored(bytes);
             let text = format!("sealed {path} as {uri} ({})", Counted(bytes, "byte"));
             let change = Change {
                 action: Direction::Upload.action(),
@@ -185,7 +191,7 @@ impl Sides for Upload {
     }
 
     async fn settle(&self, session: &Session) -> Result<(), Failure> {
-        let result = self.to.settle(session).await;
+        let result = self.to.settle().await;
         self.putter.report_lacking(session);
         result
     }

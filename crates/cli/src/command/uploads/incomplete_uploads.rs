@@ -4,6 +4,7 @@
 //! No call here seals anything, so all are calls of the plain SDK client.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -15,6 +16,7 @@ use crate::{
     args::{Prefix, TimeSpan},
     failure::Failure,
     session::Session,
+    terminal_text::Counted,
 };
 
 /// An incomplete multipart upload.
@@ -55,6 +57,23 @@ pub(super) async fn find(
         uploads.retain(|upload| upload.began_before(limit));
     }
     Ok(uploads)
+}
+
+/// Warns of uploads below `prefix`, where no upload of this process is in progress any more.
+///
+/// S3 does not tell whose they are, so none is aborted. A role that may not list uploads is not told.
+pub(in crate::command) async fn warn_of_incomplete(session: &Session, prefix: &Prefix) {
+    let count = list(session, prefix).await.map_or(0, |uploads| uploads.len() as u64);
+    if count == 0 {
+        return;
+    }
+    let place = prefix.to_string();
+    let list = session.command_line(&["uploads", "ls", &place].map(OsStr::new));
+    session.say(format!(
+        "warning: {} below {place}, of a killed run or of another program: see {list}, and abort \
+         what nobody will complete",
+        Counted(count, "incomplete upload"),
+    ));
 }
 
 async fn list(session: &Session, prefix: &Prefix) -> Result<Vec<Upload>, Failure> {

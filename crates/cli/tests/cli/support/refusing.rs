@@ -47,9 +47,23 @@ impl Refusing {
         })
     }
 
+    /// Refuses nothing, and lists empty objects with a length, as stores on a file system list folders.
+    pub(crate) fn listing_empty_objects_with_a_length(server: &str) -> Self {
+        Self::rewriting(server, |_, _| None, |answer| answer.replace("<Size>0<", "<Size>4<"))
+    }
+
     fn start(
         server: &str,
         refuses: impl Fn(u64, &str) -> Option<Refusal> + Clone + Send + 'static,
+    ) -> Self {
+        Self::rewriting(server, refuses, |answer| answer)
+    }
+
+    /// Rewrites answers that are text, and keeps their length.
+    fn rewriting(
+        server: &str,
+        refuses: impl Fn(u64, &str) -> Option<Refusal> + Clone + Send + 'static,
+        rewrite: impl Fn(String) -> String + Clone + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -60,6 +74,7 @@ impl Refusing {
             for client in listener.incoming().map_while(Result::ok) {
                 let (upstream, requests) = (upstream.clone(), Arc::clone(&requests));
                 let (refused, refuses) = (Arc::clone(&counted), refuses.clone());
+                let rewrite = rewrite.clone();
                 thread::spawn(move || {
                     let number = requests.fetch_add(1, Ordering::Relaxed);
                     let refuse = |line: &str| {
@@ -68,7 +83,7 @@ impl Refusing {
                         refusal
                     };
                     // The client may close the connection at any time.
-                    drop(serve(&client, &upstream, refuse));
+                    drop(serve(&client, &upstream, refuse, rewrite));
                     drop(client.shutdown(Shutdown::Both));
                 });
             }
@@ -93,6 +108,7 @@ fn serve(
     mut client: &TcpStream,
     upstream: &str,
     refuse: impl FnOnce(&str) -> Option<Refusal>,
+    rewrite: impl Fn(String) -> String,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(client);
     let (mut head, mut body_len, mut is_head) = (String::new(), 0, false);
@@ -127,5 +143,10 @@ fn serve(
     let mut server = TcpStream::connect(upstream)?;
     write!(server, "{head}connection: close\r\n\r\n")?;
     std::io::copy(&mut body, &mut server)?;
-    std::io::copy(&mut server, &mut client).map(drop)
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    match String::from_utf8(answer) {
+        Ok(text) => client.write_all(rewrite(text).as_bytes()),
+        Err(error) => client.write_all(error.as_bytes()),
+    }
 }
