@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::{
     failure::{Exit, Failure},
     key_file,
-    local_files::remove_leftovers,
+    leftovers::remove_leftovers,
 };
 
 /// Start of the line with the key.

@@ -12,6 +12,7 @@ mod help;
 mod interrupt;
 mod job;
 mod key_file;
+mod leftovers;
 mod local_files;
 mod local_key;
 mod mtime;

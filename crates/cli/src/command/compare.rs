@@ -23,7 +23,7 @@ use crate::{
     console::Lines,
     failure::{Exit, Failure},
     interrupt::unless_stopped,
-    local_files::remove_leftovers,
+    leftovers::remove_leftovers,
     progress::Cleared,
     session::Session,
     terminal_text::{Counted, Printable},

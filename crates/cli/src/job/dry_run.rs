@@ -21,7 +21,7 @@ use super::{
 use crate::{
     failure::{Exit, Failure},
     interrupt::asked_to_stop,
-    local_files::remove_leftovers,
+    leftovers::remove_leftovers,
     terminal_text::Counted,
 };
 

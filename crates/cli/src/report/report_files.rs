@@ -13,7 +13,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{Page, html, markdown, rfc3339};
-use crate::{failure::Failure, local_files::remove_leftovers};
+use crate::{failure::Failure, leftovers::remove_leftovers};
 
 /// Extensions of the files.
 const EXTENSIONS: [&str; 3] = ["json", "md", "html"];

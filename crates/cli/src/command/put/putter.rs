@@ -229,7 +229,7 @@ impl Putter {
     }
 
     /// Returns in what an object of the same content is not what this put would store, as far as its
-    /// metadata tells. Attributes that nobody gave are not compared.
+    /// metadata tells. Only attributes that are given are compared.
     ///
     /// # Errors
     /// The arguments have a name of user-defined metadata twice.
@@ -270,8 +270,8 @@ impl Putter {
         Ok(differences)
     }
 
-    /// Returns the differences of an object that is unchanged by its listing; `None` if it cannot be
-    /// looked at.
+    /// Returns the differences of an object that is unchanged by its listing; `None` if its
+    /// metadata cannot be read.
     pub(in crate::command) async fn differences_of(&self, uri: &S3Uri) -> Option<Differences> {
         let info = self.client.head().uri(uri).send().await.ok()?;
         self.differences(&info).ok()

@@ -71,7 +71,7 @@ pub(in crate::command) async fn warn_of_incomplete(session: &Session, prefix: &P
     let list = session.command_line(&["uploads", "ls", &place].map(OsStr::new));
     session.say(format!(
         "warning: {} below {place}, of a killed run or of another program: see {list}, and abort \
-         what nobody will complete",
+         what no program will complete",
         Counted(count, "incomplete upload"),
     ));
 }
