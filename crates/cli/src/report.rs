@@ -14,7 +14,7 @@ pub(crate) use self::{
     html::html,
     markdown::markdown,
     provenance::{Provenance, rfc3339},
-    report_files::{ReportFiles, sha256},
+    report_files::{ReportFiles, WrittenReport, sha256},
 };
 
 /// A report for people.

@@ -108,6 +108,17 @@ impl Width {
         Self(None)
     }
 
+    /// Returns the width of a terminal with so many columns.
+    #[cfg(test)]
+    pub(crate) fn of_columns(columns: usize) -> Self {
+        Self(Some(columns))
+    }
+
+    /// `true` if the line is not broken.
+    pub(crate) fn fits(self, line: &str) -> bool {
+        self.0.is_none_or(|width| line.chars().count() <= width)
+    }
+
     /// Returns the number of columns.
     pub(crate) fn columns(self) -> usize {
         self.0.unwrap_or(Self::DEFAULT)

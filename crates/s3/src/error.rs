@@ -486,14 +486,16 @@ pub fn has_too_many_files(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
+/// `true` if this is the problem of a call to a key service.
+fn has_problem(failure: &KeyringError, problem: Problem) -> bool {
+    let source = std::error::Error::source(failure);
+    let failure = source.and_then(|source| source.downcast_ref::<AwsFailure>());
+    failure.is_some_and(|failure| failure.problem == Some(problem))
+}
+
 /// Says what is wrong with the credentials that KMS got.
 fn credentials_message(failures: &[KeyringError]) -> String {
-    let is_missing = failures.iter().any(|failure| {
-        let source = std::error::Error::source(failure);
-        let failure = source.and_then(|source| source.downcast_ref::<AwsFailure>());
-        failure.is_some_and(|failure| failure.problem == Some(Problem::NoCredentials))
-    });
-    match is_missing {
+    match failures.iter().any(|failure| has_problem(failure, Problem::NoCredentials)) {
         true => NO_CREDENTIALS.to_owned(),
         false => "the AWS credentials have expired, or KMS does not know them".to_owned(),
     }
@@ -729,6 +731,12 @@ impl ObjectRef {
         let Some((_, kind)) = kind else {
             return self.envelope_error(EnvelopeError::Authentication);
         };
+        // No later attempt helps against a certificate that is not trusted.
+        let mut unreached =
+            failures.iter().filter(|failure| failure.kind() == KeyringErrorKind::Unavailable);
+        let is_untrusted = *kind == ErrorKind::Unavailable
+            && unreached.all(|failure| has_problem(failure, Problem::UntrustedHost));
+        let kind = if is_untrusted { &ErrorKind::UntrustedHost } else { kind };
         // No policy is to blame where KMS could not know who asks.
         let (kind, message) = match failures.iter().any(is_credentials_failure) {
             true => (&ErrorKind::Credentials, credentials_message(&failures)),

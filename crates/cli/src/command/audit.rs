@@ -3,6 +3,7 @@
 mod args;
 mod audit_output;
 mod audit_report;
+mod name_table;
 
 use std::{
     io::{self, Write as _},
@@ -29,7 +30,7 @@ use crate::{
     progress::Cleared,
     report::{Provenance, ReportFiles},
     session::Session,
-    terminal_text::{Counted, Printable, this_command_line},
+    terminal_text::{Counted, Printable, Width, this_command_line},
 };
 
 /// Lists or counts objects by the keys they depend on.
@@ -88,7 +89,9 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     drop((counting, progress));
     match (args.json, filter.lists_any()) {
         (true, _) => lines.json(&serde_json::json!({ "summary": Counts::new(&summary) }))?,
-        (false, false) => lines.line(table(&summary).trim_end())?,
+        (false, false) => {
+            lines.line(table(&summary, Width::of(&io::stdout())).trim_end())?;
+        }
         (false, true) => session.say(format!("{} audited", Counted(summary.objects, "object"))),
     }
     lines.finish()?;

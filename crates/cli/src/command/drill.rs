@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::Args;
@@ -25,9 +25,12 @@ use sealwax_jobs::{
     verify::{VerifiedObject, VerifySummary},
 };
 use sealwax_s3::aws_sdk_kms;
+use serde_json::json;
 
 use self::{
-    drill_report::{Blocked, Examination, RecoveryTime, Report, Source},
+    drill_report::{
+        Blocked, DrillSummary, Examination, ExaminedLine, RecoveryTime, Report, Source,
+    },
     previous::{KIND, Previous, Subject},
 };
 use super::verify::{
@@ -35,10 +38,11 @@ use super::verify::{
 };
 use crate::{
     args::{Objects, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs, TimeSpan},
+    console::Lines,
     failure::{Exit, Failure, Unfinished},
     interrupt::unless_stopped,
     progress::Cleared,
-    report::{Provenance, ReportFiles, text_of},
+    report::{Provenance, ReportFiles, WrittenReport, text_of},
     session::Session,
     terminal_text::{Counted, this_command_line},
 };
@@ -49,7 +53,10 @@ Examples:
       --region us-west-2 --block us-east-1
   sealwax drill s3://bucket-west --replica-of bucket-east \\
       --region us-west-2 --block us-east-1 \\
-      --source s3://bucket-east --first-last --report drills/";
+      --source s3://bucket-east --first-last --report drills/
+  sealwax drill s3://bucket-west --replica-of bucket-east \\
+      --region us-west-2 --block us-east-1 --json |
+      jq -r 'select(.opens == false).object'";
 
 /// Rehearse the loss of a Region on a replica of its objects.
 ///
@@ -89,6 +96,10 @@ pub(crate) struct DrillArgs {
     /// Regions in the report's folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) previous: Option<PathBuf>,
+
+    /// Print one JSON object for each examined object, and a summary last
+    #[arg(long)]
+    pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) how: HowToVerify,
@@ -143,16 +154,16 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
             ));
         }
     }
-    let probes_refused = 3 * blocked_regions.len();
 
     let keyring = beyond.keyrings().reading(args.reader.clone()).await?;
     let client = beyond.client_builder_of(&args.objects.prefix.bucket, keyring);
     let client = client.s3ec(args.s3ec.settings()?).build();
     let (mut summary, mut examination) = (VerifySummary::default(), Examination::default());
     let allow_unsealed = args.how.allow_unsealed;
+    let mut lines = Lines::new();
     let mut each = |outcome: &VerifiedObject| {
         examination.record(outcome, allow_unsealed);
-        Ok(())
+        if args.json { lines.json(&ExaminedLine::new(outcome)) } else { Ok(()) }
     };
     let (objects, listed) = counted(args.objects.list(client.s3()));
     let job = args.how.job(client.clone()).claims();
@@ -167,13 +178,68 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         &mut each,
     ))
     .await;
+    let verification = verification.elapsed();
     if let Ok(Err(_)) = &done {
         session.say(format!("{}; no report was written", Counts::new(&summary).text()));
     }
-    unfinished().check(done)?;
-    let verification = verification.elapsed();
+    let counts = Counts::new(&summary);
+    let pace = (verification, listed.so_far());
+    let concluded = match unfinished().check(done) {
+        Ok(()) => {
+            let drill = Drill { blocked, blocked_regions, source, previous, started };
+            conclude(&beyond, &args, drill, (&summary, examination), pace, &files).await
+        }
+        Err(failure) => Err(failure),
+    };
+    if args.json {
+        lines.json(&json!({ "summary": DrillSummary::new(counts, concluded.as_ref().ok()) }))?;
+    }
+    lines.finish()?;
+    let Concluded { report, written, verdict } = concluded?;
+    let behind = report.source.as_ref().filter(|source| source.unreplicated > 0);
+    let behind = behind.map(|source| format!("; {}", source.unreplicated_text()));
+    session.say(format!(
+        "{}{}; report: {}",
+        report.counts.text(),
+        behind.unwrap_or_default(),
+        written.text()
+    ));
+    verdict
+}
 
-    let failed_count = failed_objects(&summary, allow_unsealed);
+/// What a drill was, apart from its objects.
+struct Drill {
+    blocked: BlockedRegions,
+    blocked_regions: Vec<String>,
+    source: Option<Source>,
+    previous: Option<Previous>,
+    started: SystemTime,
+}
+
+/// Result of a drill that examined all objects.
+struct Concluded {
+    report: Report,
+    written: WrittenReport,
+    /// Why the drill failed, if it did.
+    verdict: Result<(), Failure>,
+}
+
+/// Writes the report.
+///
+/// # Errors
+/// Nothing was rehearsed, or the report can't be written.
+async fn conclude(
+    beyond: &Session,
+    args: &DrillArgs,
+    drill: Drill,
+    (summary, examination): (&VerifySummary, Examination),
+    (verification, listed): (Duration, (u64, u64)),
+    files: &ReportFiles,
+) -> Result<Concluded, Failure> {
+    let Drill { blocked, blocked_regions, source, previous, started } = drill;
+    let (replica, allow_unsealed) = (args.objects.prefix.to_string(), args.how.allow_unsealed);
+
+    let failed_count = failed_objects(summary, allow_unsealed);
     if summary.objects() > 0 && summary.opened == 0 && failed_count == 0 {
         let error = format!("no sealed object in {replica}: nothing was rehearsed");
         return Err(Failure::new(Exit::NotFound, error, "check the bucket and the prefix"));
@@ -181,15 +247,15 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     let source_region = source.as_ref().map(|source| source.region.as_str());
     let warnings = blocked::check_rehearsed(
         &args.objects.prefix,
-        session.region(),
+        beyond.region(),
         &blocked_regions,
         source_region,
         &examination.key_regions,
     )?;
-    warnings.iter().for_each(|warning| session.say(format!("warning: {warning}")));
-    let verdict = verdict(&args, &summary, source.as_ref());
+    warnings.iter().for_each(|warning| beyond.say(format!("warning: {warning}")));
+    let verdict = verdict(args, summary, source.as_ref());
 
-    let counts = Counts::new(&summary);
+    let counts = Counts::new(summary);
     let Examination { key_regions, times, reasons, failed, more_failed, objects, more_objects } =
         examination;
     let uses = |region: &String| {
@@ -207,23 +273,24 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         schema: 1,
         passed: verdict.is_ok(),
         conclusion: String::new(),
-        provenance: Provenance::of(&beyond, started).await,
+        provenance: Provenance::of(beyond, started).await,
         replica,
-        region: session.region().to_owned(),
-        replica_of: session.places().0.map(str::to_owned),
+        region: beyond.region().to_owned(),
+        replica_of: beyond.places().0.map(str::to_owned),
         blocked: blocked_regions.iter().map(uses).collect(),
+        // One for each service.
+        probes_refused: 3 * blocked_regions.len(),
         blocked_regions,
-        probes_refused,
         refused_requests: drill_report::refused(&blocked),
         depth: args.how.depth_name(),
         sample: args.how.sample().as_ref().map(drill_report::Sample::new),
         unsealed_allowed: allow_unsealed,
-        not_examined: limits(&args),
+        not_examined: limits(args),
         failed: failed_count,
         key_regions: drill_report::key_sets(&key_regions),
         unnamed_keys: key_regions.unnamed,
         kms_keys: drill_report::kms_keys(&blocked),
-        recovery_time: RecoveryTime::new(&times, pace, counts.objects, listed.so_far()),
+        recovery_time: RecoveryTime::new(&times, pace, counts.objects, listed),
         counts,
         failures: reasons.into_values().collect(),
         failed_objects: failed,
@@ -236,15 +303,7 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     };
     report.conclusion = text_of(&report.conclusion());
     let written = files.write(&report, report.page())?;
-    let behind = report.source.as_ref().filter(|source| source.unreplicated > 0);
-    let behind = behind.map(|source| format!("; {}", source.unreplicated_text()));
-    session.say(format!(
-        "{}{}; report: {}",
-        report.counts.text(),
-        behind.unwrap_or_default(),
-        written.text()
-    ));
-    verdict
+    Ok(Concluded { report, written, verdict })
 }
 
 /// Returns why the drill failed, if it did.

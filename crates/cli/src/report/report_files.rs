@@ -110,6 +110,11 @@ impl ReportFiles {
 }
 
 impl WrittenReport {
+    /// Returns the paths of the files: JSON, Markdown and HTML.
+    pub(crate) fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
     /// Returns the paths in words.
     pub(crate) fn text(&self) -> String {
         self.paths.join(", ")

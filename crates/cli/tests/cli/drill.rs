@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{RawS3, Run, Scene, Sealwax, server_env, west_key};
+use crate::support::{RawS3, Run, Scene, Sealwax, json_lines, server_env, west_key};
 
 /// Returns a source and its replica, with one object of both Regions and one of the East alone.
 fn replicated(name: &str) -> (Scene, Scene) {
@@ -253,4 +253,45 @@ fn a_drill_that_opens_nothing_is_an_error() {
     let run = drill.args([scene.path("report")]).run().exits(4);
     run.says(&format!("no sealed object in {folder}: nothing was rehearsed"));
     assert_eq!(scene.files(), [""; 0], "no report");
+}
+
+#[test]
+fn json_has_a_line_for_each_object_and_a_summary() {
+    let (source, replica) = replicated("drill-json");
+    let from = format!("s3://{}/{}/", source.bucket, source.key);
+    source.beside("late").put(b"text", &[]).exits(0);
+    let run = drill(&source, &replica, &["--json", "--source", &from]).exits(7);
+    let mut lines = json_lines(&run);
+    let summary = lines.pop().expect("a summary")["summary"].clone();
+    lines.sort_by_key(|line| line["object"].to_string());
+    let seconds = |line: &Value| assert!(line["seconds"].as_f64().is_some(), "{line}");
+    lines.iter().for_each(seconds);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let [both, east] = &lines[..] else { unreachable!() };
+    assert_eq!(
+        (&both["object"], &both["opens"]),
+        (&replica.beside("both").uri().into(), &true.into())
+    );
+    assert_eq!(both["key_regions"], serde_json::json!(["us-east-1", "us-west-2"]));
+    assert_eq!((&east["opens"], &east["reason"]), (&false.into(), &"unavailable".into()));
+    assert_eq!(east["key_regions"], serde_json::json!(["us-east-1"]));
+    let (report, _) = report(&replica);
+    for name in ["passed", "failed", "conclusion", "blocked_regions"] {
+        assert_eq!(summary[name], report[name], "{name}");
+    }
+    for name in ["objects", "opened", "failures"] {
+        assert_eq!(summary[name], report["counts"][name], "{name}");
+    }
+    assert_eq!((&summary["passed"], &summary["failed"]), (&false.into(), &1.into()));
+    assert_eq!(summary["unreplicated"], 1);
+    let files = ["json", "md", "html"].map(|end| replica.path(&format!("report.{end}")));
+    assert_eq!(summary["report"], serde_json::json!(files));
+
+    // What rehearses nothing has no report, and says so.
+    let run = drill_without("eu-west-1", &source, &replica, &["--json"]).exits(2);
+    let lines = json_lines(&run);
+    let summary = &lines.last().expect("a summary")["summary"];
+    assert_eq!((&summary["objects"], &summary["passed"]), (&2.into(), &Value::Null));
+    assert_eq!(summary["report"], Value::Null);
+    assert!(!replica.path("report.json").exists());
 }

@@ -1,6 +1,6 @@
 //! Endpoints at which each service is called, and the refusal of plain HTTP.
 
-use crate::support::{Recorder, Run, Scene, Sealwax, json_lines};
+use crate::support::{Recorder, Run, Scene, Sealwax, TlsServer, east_key, json_lines};
 
 /// A key that no call reaches.
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -336,4 +336,31 @@ fn doctor_warns_of_plain_http() {
             assert!(line["hint"].is_string(), "{line}");
         }
     }
+}
+
+/// Each service is called first by one of the commands.
+#[test]
+fn a_certificate_that_is_not_trusted_is_told_as_that() {
+    let (scene, server) = (Scene::new("tls"), TlsServer::start());
+    let (uri, key) = (scene.uri(), east_key());
+    let to_s3 = ["--endpoint-url", server.url()];
+    let to_kms = ["--kms-endpoint-url", server.url()];
+    let hint = "\n  hint: check --endpoint-url and --kms-endpoint-url (or AWS_ENDPOINT_URL); to trust \
+                a certificate authority of your own, set SSL_CERT_FILE to its file\n";
+    for command in [
+        &[&["cat", &uri, "--key", &key][..], &to_s3].concat(),
+        &[&["head", &uri][..], &to_s3].concat(),
+        &[&["ls", &uri][..], &to_s3].concat(),
+        &[&["put", "-", &uri, "--key", &key][..], &to_kms].concat(),
+        &[&["put", "-", &uri, "--key", "alias/x"][..], &to_kms].concat(),
+    ] {
+        let run = || Sealwax::new(command).input(b"text");
+        let untrusted = run().run().fails(1, "certificate").says(hint);
+        assert!(untrusted.stderr.contains("UnknownIssuer"), "{command:?}: {}", untrusted.stderr);
+        assert_eq!(server.answered(), 0, "{command:?}");
+    }
+    // With the authority's certificate, the request arrives.
+    let head = Sealwax::new(["head", &uri]).args(to_s3);
+    head.env("SSL_CERT_FILE", TlsServer::authority()).run().exits(5);
+    assert_ne!(server.answered(), 0);
 }

@@ -13,6 +13,7 @@ mod relay;
 mod rotated_kms;
 mod slow_line;
 mod terminal;
+mod tls_server;
 
 use std::{
     env,
@@ -43,6 +44,7 @@ pub(crate) use self::{
     rotated_kms::RotatedKms,
     slow_line::slow_line,
     terminal::Terminal,
+    tls_server::TlsServer,
 };
 
 /// Returns a variable that `localstack/with-servers.sh` exports.

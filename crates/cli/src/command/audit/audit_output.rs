@@ -9,7 +9,8 @@ use sealwax_jobs::audit::{
 use sealwax_s3::error_chain;
 use serde::Serialize;
 
-use crate::terminal_text::{Counted, Printable};
+use super::name_table::NameTable;
+use crate::terminal_text::{Counted, Printable, Width};
 
 /// Line of one object. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
@@ -305,32 +306,26 @@ fn age(found: &AuditedMaterial) -> (&'static str, String) {
     }
 }
 
-/// Titles of the counts of proofs.
-const PROOF_COLUMNS: &str = "       proven    unwrapped    disproved      unknown";
-
 /// Number of intermediate keys that the table lists; JSON has all.
 const LISTED_KEYS: usize = 10;
 
 /// Returns the part of the table about intermediate keys: those that most objects share.
-fn intermediate_keys(summary: &AuditSummary) -> String {
+fn intermediate_keys(summary: &AuditSummary, width: Width) -> String {
     let mut keys: Vec<_> = summary.intermediate_keys.iter().collect();
-    if keys.is_empty() {
-        return String::new();
-    }
     keys.sort_by_key(|(_, uses)| Reverse(uses.objects));
-    let mut text = format!("\n{:>12}  intermediate key and its scope\n", "objects");
+    let mut table = NameTable::new(&["objects"], "intermediate key and its scope");
     for (id, IntermediateKeyUse { scope, objects, .. }) in keys.iter().take(LISTED_KEYS) {
-        let scope = Printable(scope.as_deref().unwrap_or("(any)"));
-        text.push_str(&format!("{objects:>12}  {} {scope}\n", Printable(id)));
+        table.row([*objects], [format!("{id} {}", scope.as_deref().unwrap_or("(any)"))]);
     }
+    let mut text = table.text(width);
     if let more @ 1.. = keys.len().saturating_sub(LISTED_KEYS) {
         text.push_str(&format!("{:>12}  {} more\n", "", Counted(more as u64, "intermediate key")));
     }
     text
 }
 
-/// Returns the counts as a table.
-pub(super) fn table(summary: &AuditSummary) -> String {
+/// Returns the counts as a table for an output of this width.
+pub(super) fn table(summary: &AuditSummary, width: Width) -> String {
     let mut text =
         format!("{:>12}  bytes stored\n{:>12}  objects\n", summary.stored_bytes, summary.objects);
     for (kind, count) in &summary.kinds {
@@ -343,27 +338,25 @@ pub(super) fn table(summary: &AuditSummary) -> String {
     for (proof, count) in &summary.proofs {
         text.push_str(&format!("{count:>12}  {proof}\n"));
     }
-    if !summary.keys.is_empty() {
-        let proofs = if is_proof { PROOF_COLUMNS } else { "" };
-        let title = "claimed wrapping key";
-        text.push_str(&format!("\n{:>12} {:>12}{proofs}  {title}\n", "objects", "only key"));
-    }
+    let proofs: &[_] = match is_proof {
+        true => &["proven", "unwrapped", "disproved", "unknown"],
+        false => &[],
+    };
+    let mut keys =
+        NameTable::new(&[&["objects", "only key"], proofs].concat(), "claimed wrapping key");
     for (key, uses) in &summary.keys {
-        let KeyUse { proven, unwrapped, disproved, unknown, .. } = uses;
-        let proofs = match is_proof {
-            true => format!(" {proven:>12} {unwrapped:>12} {disproved:>12} {unknown:>12}"),
-            false => String::new(),
-        };
-        let key = Printable(key);
-        text.push_str(&format!("{:>12} {:>12}{proofs}  {key}\n", uses.objects, uses.sole));
+        let KeyUse { objects, sole, proven, unwrapped, disproved, unknown, .. } = *uses;
+        let figures = [objects, sole, proven, unwrapped, disproved, unknown];
+        keys.row(figures.into_iter().take(2 + proofs.len()), [key.clone()]);
     }
-    if !summary.materials.is_empty() {
-        text.push_str(&format!("\n{:>12}  {:8}  key material and wrapping key\n", "objects", ""));
-    }
+    text.push_str(&keys.text(width));
+    let title = format!("{:8}  key material and wrapping key", "");
+    let mut materials = NameTable::new(&["objects"], title);
     for ((key, found), count) in &summary.materials {
         let (age, id) = age(found);
-        text.push_str(&format!("{count:>12}  {age:8}  {}  {}\n", Printable(&id), Printable(key)));
+        materials.row([*count], [format!("{age:8}"), id, key.clone()]);
     }
+    text.push_str(&materials.text(width));
     if !summary.regions.is_empty() {
         let keys = if is_proof { "proven" } else { "claimed" };
         text.push_str(&format!("\n{:>12}  Regions of {keys} KMS keys\n", "objects"));
@@ -372,17 +365,16 @@ pub(super) fn table(summary: &AuditSummary) -> String {
         let names = if regions.is_empty() { "(none)".into() } else { regions.join(", ") };
         text.push_str(&format!("{count:>12}  {}\n", Printable(&names)));
     }
-    text.push_str(&intermediate_keys(summary));
+    text.push_str(&intermediate_keys(summary, width));
     for (title, counts) in [
         ("wrapping key claimed for another place", &summary.elsewhere),
         ("wrapping key recorded as missing", &summary.missing),
     ] {
-        if !counts.is_empty() {
-            text.push_str(&format!("\n{:>12}  {title}\n", "objects"));
-        }
+        let mut keys = NameTable::new(&["objects"], title);
         for (key, count) in counts {
-            text.push_str(&format!("{count:>12}  {}\n", Printable(key)));
+            keys.row([*count], [key.clone()]);
         }
+        text.push_str(&keys.text(width));
     }
     if !summary.problems.is_empty() {
         text.push_str(&format!("\n{:>12}  problem\n", "objects"));

@@ -14,7 +14,7 @@ use sealwax_jobs::{
 use sealwax_s3::KmsKeyArn;
 use serde::Serialize;
 
-use super::previous::Previous;
+use super::{Concluded, previous::Previous};
 use crate::{
     args::{Prefix, TimeSpan},
     command::verify::verify_output::{Counts, Line},
@@ -166,6 +166,57 @@ pub(super) struct Examined {
     /// Regions of the keys that it claims.
     pub(super) key_regions: Vec<String>,
     pub(super) seconds: f64,
+}
+
+/// Line of an examined object. Field names are stable JSON output.
+#[derive(Debug, Serialize)]
+pub(super) struct ExaminedLine {
+    #[serde(flatten)]
+    line: Line,
+    /// Regions of the keys that it claims.
+    key_regions: Vec<String>,
+    seconds: f64,
+}
+
+impl ExaminedLine {
+    pub(super) fn new(outcome: &VerifiedObject) -> Self {
+        let line = Line::new(outcome);
+        let Examined { key_regions, seconds, .. } = Examined::new(&line, outcome);
+        Self { line, key_regions, seconds }
+    }
+}
+
+/// Last line of a drill. Field names are stable JSON output.
+#[derive(Debug, Serialize)]
+pub(super) struct DrillSummary {
+    #[serde(flatten)]
+    counts: Counts,
+    /// Number of objects that fail the drill. Null without a report, as all that follows.
+    failed: Option<u64>,
+    passed: Option<bool>,
+    conclusion: Option<String>,
+    blocked_regions: Option<Vec<String>>,
+    /// Objects of the source that are not in the replica. Null without a source, too.
+    unreplicated: Option<u64>,
+    /// Paths of the report's files.
+    report: Option<Vec<String>>,
+}
+
+impl DrillSummary {
+    /// Summarizes a drill, with its report unless it ended before.
+    pub(super) fn new(counts: Counts, concluded: Option<&Concluded>) -> Self {
+        let report = concluded.map(|concluded| &concluded.report);
+        let source = report.and_then(|report| report.source.as_ref());
+        Self {
+            counts,
+            failed: report.map(|report| report.failed),
+            passed: report.map(|report| report.passed),
+            conclusion: report.map(|report| report.conclusion.clone()),
+            blocked_regions: report.map(|report| report.blocked_regions.clone()),
+            unreplicated: source.map(|source| source.unreplicated),
+            report: concluded.map(|concluded| concluded.written.paths().to_vec()),
+        }
+    }
 }
 
 /// Differences between the replica and its source.
