@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     BodySalt, EncryptedDataKey, EncryptionContext, Keyring, Place, PlaintextDataKey, Scope, Unwrap,
-    WrapContext, intermediate_key,
+    WrapContext, WrappedForms, intermediate_key,
 };
 
 /// A rule that a keyring breaks.
@@ -60,10 +60,13 @@ pub async fn check(keyring: &dyn Keyring) -> Result<(), Violation> {
     let (one, other) = (one.map_err(of)?, other.map_err(of)?);
     let shared = |context: &EncryptionContext, folders: Option<usize>, nonce| {
         let scope = folders.map(|folders| Scope::of(&place, folders));
-        WrapContext::for_intermediate_key(context.clone(), scope, nonce)
+        WrapContext::for_intermediate_key(context.clone(), scope, nonce, WrappedForms::InObjects)
     };
     let intermediate = shared(&context, Some(0), one);
 
+    let scope = Some(Scope::of(&place, 0));
+    let detached =
+        WrapContext::for_intermediate_key(context.clone(), scope, one, WrappedForms::Detached);
     let mut others_of_data_key = vec![
         ("another place", data_key(&context, Some(&elsewhere))),
         ("no place", data_key(&context, None)),
@@ -76,6 +79,7 @@ pub async fn check(keyring: &dyn Keyring) -> Result<(), Violation> {
         ("no scope", shared(&context, None, one)),
         ("another id", shared(&context, Some(0), other)),
         ("another format", intermediate.of_another_format()),
+        ("the format of a detached key", detached),
         ("another kind", own.clone()),
     ];
     for other in &other_contexts {

@@ -120,6 +120,22 @@ impl EncryptionContext {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Returns the pairs whose names are among `names`.
+    #[must_use]
+    pub fn restricted_to<N: AsRef<str>>(&self, names: impl IntoIterator<Item = N>) -> Self {
+        let pairs = names.into_iter().filter_map(|name| {
+            let (name, value) = self.0.get_key_value(name.as_ref())?;
+            Some((name.clone(), value.clone()))
+        });
+        Self(pairs.collect())
+    }
+
+    /// `true` if `other` has all pairs of this context.
+    #[must_use]
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        self.iter().all(|(name, value)| other.get(name) == Some(value))
+    }
+
     /// Returns the number of pairs.
     #[must_use]
     pub fn len(&self) -> usize {

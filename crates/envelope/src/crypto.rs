@@ -1,7 +1,8 @@
 //! Cryptographic primitives: the only module that calls a cryptographic library.
 //!
-//! Each backend provides [`Aes256Gcm`] (NIST SP 800-38D, 96-bit nonce, 128-bit tag) and
-//! `hkdf_expand_sha512` (RFC 5869 §2.3). Random bytes come from the operating system.
+//! Each backend provides [`Aes256Gcm`] (NIST SP 800-38D, 96-bit nonce, 128-bit tag),
+//! `hkdf_expand_sha512` (RFC 5869 §2.3) and `sha512` (FIPS 180-4). Random bytes come from the
+//! operating system.
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
@@ -27,7 +28,7 @@ mod backend_tests;
 #[cfg(all(test, feature = "s3ec"))]
 mod s3ec_primitives_tests;
 
-pub(crate) use backend::{Aes256Gcm, hkdf_expand_sha512};
+pub(crate) use backend::{Aes256Gcm, hkdf_expand_sha512, sha512};
 
 /// Length of an AES-256 key, and of every data key, in bytes.
 pub(crate) const KEY_LEN: usize = 32;

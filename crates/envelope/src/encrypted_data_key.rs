@@ -37,12 +37,83 @@ enum Content {
     IntermediateAnd(Arc<UnderIntermediate>),
 }
 
-/// A data key under an intermediate key.
+/// A data key under an intermediate key, without any wrapped form of that key.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct UnderIntermediate {
     id: IntermediateKeyId,
     wrapped: WrappedDataKey,
+    /// Binding of the data key.
     wrap_context: WrapContext,
+}
+
+/// An object's data key under an intermediate key, apart from the wrapped forms of that key.
+///
+/// It opens with any wrapped form of the intermediate key that its id names: one that a key store
+/// has, for example.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SharedKeySlot {
+    under: Arc<UnderIntermediate>,
+    /// Binding of the intermediate key.
+    wrap_context: WrapContext,
+}
+
+impl SharedKeySlot {
+    pub(crate) fn new(
+        id: IntermediateKeyId,
+        wrapped: WrappedDataKey,
+        data_key_context: WrapContext,
+        wrap_context: WrapContext,
+    ) -> Self {
+        let under = UnderIntermediate { id, wrapped, wrap_context: data_key_context };
+        Self { under: Arc::new(under), wrap_context }
+    }
+
+    /// Returns the id of the intermediate key.
+    #[must_use]
+    pub fn intermediate_id(&self) -> &IntermediateKeyId {
+        &self.under.id
+    }
+
+    /// Returns what the key service authenticates with each wrapped form of the intermediate key.
+    #[must_use]
+    pub fn wrap_context(&self) -> &WrapContext {
+        &self.wrap_context
+    }
+
+    /// Returns the binding of the data key.
+    #[must_use]
+    pub fn data_key_context(&self) -> &WrapContext {
+        &self.under.wrap_context
+    }
+
+    /// Returns the place that the data key is bound to, if any.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.under.wrap_context.place()
+    }
+
+    pub(crate) fn wrapped_data_key(&self) -> &WrappedDataKey {
+        &self.under.wrapped
+    }
+
+    /// Returns the data key with `form`, a wrapped form of this intermediate key; `None` if `form`
+    /// is of another key or has another binding.
+    #[must_use]
+    pub fn with_form(&self, form: &EncryptedDataKey) -> Option<EncryptedDataKey> {
+        let is_form = form.content == Content::Intermediate(self.under.id)
+            && form.wrap_context == self.wrap_context;
+        let content = Content::IntermediateAnd(Arc::clone(&self.under));
+        is_form.then(|| EncryptedDataKey { content, ..form.clone() })
+    }
+}
+
+impl fmt::Debug for SharedKeySlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedKeySlot")
+            .field("intermediate", self.intermediate_id())
+            .field("place", &self.place())
+            .finish_non_exhaustive()
+    }
 }
 
 impl EncryptedDataKey {
@@ -196,6 +267,20 @@ impl EncryptedDataKey {
         unwrap_data_key(intermediate, &under.wrapped, &binding)
     }
 
+    /// Returns the data key under its intermediate key, apart from this wrapped form of that key;
+    /// `None` for a data key that is wrapped directly.
+    #[must_use]
+    pub fn slot(&self) -> Option<SharedKeySlot> {
+        let Content::IntermediateAnd(under) = &self.content else { return None };
+        let (under, wrap_context) = (Arc::clone(under), self.wrap_context.clone());
+        Some(SharedKeySlot { under, wrap_context })
+    }
+
+    /// Creates a wrapped form of the intermediate key `id`, as stored in a key store.
+    pub(crate) fn form_of(self, id: IntermediateKeyId) -> Self {
+        Self { content: Content::Intermediate(id), ..self }
+    }
+
     /// Returns the encrypted intermediate key alone, if there is one.
     #[must_use]
     pub fn intermediate(&self) -> Option<Self> {
@@ -259,7 +344,8 @@ impl EncryptedDataKey {
     }
 
     /// `true` if the intermediate key in the ciphertext may wrap a data key with the binding
-    /// `target`: it has the same encryption context, and its scope contains the place.
+    /// `target`: all pairs of its encryption context are in that one, and its scope contains the
+    /// place.
     #[must_use]
     pub fn may_serve(&self, target: &WrapContext) -> bool {
         let is_in_scope = match (self.scope(), target.place()) {
@@ -269,7 +355,7 @@ impl EncryptedDataKey {
         };
         self.wrap_context.is_for_intermediate_key()
             && !target.is_for_intermediate_key()
-            && self.wrap_context.context() == target.context()
+            && self.wrap_context.context().is_part_of(target.context())
             && is_in_scope
     }
 
@@ -282,14 +368,6 @@ impl EncryptedDataKey {
     ) -> Self {
         let under = UnderIntermediate { id, wrapped, wrap_context };
         Self { content: Content::IntermediateAnd(Arc::new(under)), ..self }
-    }
-
-    /// Returns the data key as wrapped under the intermediate key, if there is one.
-    pub(crate) fn wrapped_data_key(&self) -> Option<&WrappedDataKey> {
-        match &self.content {
-            Content::IntermediateAnd(under) => Some(&under.wrapped),
-            Content::Key | Content::Intermediate(_) => None,
-        }
     }
 
     /// Returns the encrypted intermediate key alone, with the claim that it is `other`.
@@ -381,7 +459,9 @@ impl fmt::Debug for EncryptedDataKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BodyHeader, EncryptionContext, intermediate_key::WRAPPED_DATA_KEY_LEN};
+    use crate::{
+        BodyHeader, EncryptionContext, WrappedForms, intermediate_key::WRAPPED_DATA_KEY_LEN,
+    };
 
     fn place(key: &str) -> Place {
         Place::new("bucket", key).expect("a place")
@@ -393,7 +473,8 @@ mod tests {
     }
 
     fn intermediate_in(scope: Option<Scope>, nonce: u8) -> WrapContext {
-        WrapContext::for_intermediate_key(EncryptionContext::new(), scope, [nonce; 16])
+        let forms = WrappedForms::InObjects;
+        WrapContext::for_intermediate_key(EncryptionContext::new(), scope, [nonce; 16], forms)
     }
 
     fn form(name: &str, wrap_context: &WrapContext) -> EncryptedDataKey {
@@ -478,8 +559,12 @@ mod tests {
         assert_eq!(wrap(&forms, &target.at(None)), misuse);
         let context = EncryptionContext::new().with("t", "x").expect("a context");
         let header = BodyHeader::from_bytes(&[1; 56]);
-        let others = WrapContext::for_stored_data_key(context, Some(place("k")), &header);
-        assert_eq!(wrap(&forms, &others), misuse, "another encryption context");
+        let others = WrapContext::for_stored_data_key(context.clone(), Some(place("k")), &header);
+        assert_eq!(wrap(&forms, &others).map(|keys| keys.len()), Ok(2), "one more pair");
+        let scope = Some(Scope::of(&place("k"), 0));
+        let narrower =
+            WrapContext::for_intermediate_key(context, scope, [1; 16], WrappedForms::InObjects);
+        assert_eq!(wrap(&[form("a", &narrower)], &target), misuse, "a pair is missing");
         let unlike = [form("a", &scoped), form("b", &intermediate_in(None, 1))];
         assert_eq!(wrap(&unlike, &target), Err(Error::Authentication));
         assert_eq!(wrap(&keys, &target), Err(Error::Authentication), "they have a data key");

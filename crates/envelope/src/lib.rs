@@ -10,6 +10,7 @@ mod encrypted_data_key;
 mod error;
 pub mod geometry;
 mod intermediate_key;
+mod key_object;
 mod key_schedule;
 mod keyring;
 mod keyring_error;
@@ -27,9 +28,10 @@ pub use bytes;
 
 pub use self::{
     context::EncryptionContext,
-    encrypted_data_key::{EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, MissingKey},
+    encrypted_data_key::{EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, MissingKey, SharedKeySlot},
     error::Error,
     intermediate_key::IntermediateKeyId,
+    key_object::{KEY_OBJECT_LIMIT, KeyObject, KeyObjectName},
     key_schedule::{BodyHeader, BodySalt},
     keyring::{
         CacheCounts, CacheLimits, CacheStats, CachingKeyring, EncryptionMaterials, KeyMaterial,
@@ -45,6 +47,7 @@ pub use self::{
     stream::StreamOpener,
     wrap_context::{
         FORMAT_PAIR, INTERMEDIATE_PAIR, PLACE_PAIR, SALT_PAIR, SCOPE_PAIR, WrapContext,
+        WrappedForms,
     },
 };
 

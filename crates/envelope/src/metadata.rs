@@ -18,8 +18,8 @@ pub use self::{
     sidecar::SIDECAR_LIMIT,
 };
 use crate::{
-    BodyHeader, EncryptedDataKey, EncryptionContext, Error, MissingKey, Place, WrapContext,
-    geometry::HEADER_LEN,
+    BodyHeader, EncryptedDataKey, EncryptionContext, Error, MissingKey, Place, SharedKeySlot,
+    WrapContext, geometry::HEADER_LEN,
 };
 
 /// Maximum size of names and values together that S3 stores, without the `x-amz-meta-` prefixes, in
@@ -27,7 +27,8 @@ use crate::{
 pub const METADATA_LIMIT: usize = 2048;
 /// Maximum size that a reader accepts, in bytes. Some stores allow more than S3.
 pub const METADATA_READ_LIMIT: usize = 8192;
-/// Maximum number of encrypted data keys in one object.
+/// Maximum number of encrypted data keys in one object, those under detached intermediate keys
+/// included.
 pub const MAX_ENCRYPTED_DATA_KEYS: usize = 16;
 
 /// Value of [`FORMAT`]: version and suite.
@@ -38,6 +39,7 @@ const FORMAT_V1: &str = "v1+Cobblestone-256";
 pub struct ObjectHeader {
     context: EncryptionContext,
     keys: Vec<EncryptedDataKey>,
+    detached: Vec<SharedKeySlot>,
     missing: Vec<MissingKey>,
     generation: u32,
     plaintext_len: Option<u64>,
@@ -45,7 +47,8 @@ pub struct ObjectHeader {
 }
 
 impl ObjectHeader {
-    /// Creates the header of a new object, with generation 1.
+    /// Creates the header of a new object, with generation 1. The wrapped forms of a
+    /// [detached](crate::WrappedForms::Detached) intermediate key are left out.
     ///
     /// # Errors
     /// [`Error::InvalidMetadata`] for no encrypted data key or more than
@@ -57,10 +60,12 @@ impl ObjectHeader {
         body_header: BodyHeader,
         plaintext_len: Option<u64>,
     ) -> Result<Self, Error> {
+        let (keys, detached) = key_list::grouped(keys, Vec::new());
         let missing = Vec::new();
-        let header = Self { context, keys, missing, generation: 1, plaintext_len, body_header };
-        header.check_keys(&header.keys)?;
-        Ok(Self { keys: key_list::grouped(header.keys), ..header })
+        let generation = 1;
+        let header =
+            Self { context, keys, detached, missing, generation, plaintext_len, body_header };
+        header.checked()
     }
 
     /// Replaces the list of missing keys.
@@ -69,31 +74,38 @@ impl ObjectHeader {
         Self { missing, ..self }
     }
 
-    /// Returns the header after a rewrap: with `keys` and the next generation. Keys that are no
-    /// longer missing leave the list of missing keys.
+    /// Returns the header after a rewrap: with `keys`, the same detached data keys and the next
+    /// generation. Keys that are no longer missing leave the list of missing keys.
     ///
     /// # Errors
     /// As [`ObjectHeader::new`]; [`Error::Malformed`] after 2^32 - 2 rewraps.
     pub fn rewrapped(&self, keys: Vec<EncryptedDataKey>) -> Result<Self, Error> {
-        self.check_keys(&keys)?;
-        let keys = key_list::grouped(keys);
+        let (keys, detached) = key_list::grouped(keys, self.detached.clone());
         let generation = self
             .generation
             .checked_add(1)
             .ok_or_else(|| Error::Malformed("the generation has reached its maximum".into()))?;
         let is_missing = |it: &MissingKey| !keys.iter().any(|key| it.is_filled_by(key));
         let missing = self.missing.iter().filter(|it| is_missing(it)).cloned().collect();
-        Ok(Self { keys, missing, generation, ..self.clone() })
+        Self { keys, detached, missing, generation, ..self.clone() }.checked()
+    }
+
+    /// Returns the header without detached data keys that `is_dropped` selects.
+    #[must_use]
+    pub fn without_detached(mut self, is_dropped: impl Fn(&SharedKeySlot) -> bool) -> Self {
+        self.detached.retain(|slot| !is_dropped(slot));
+        self
     }
 
     /// Refuses keys that could not open this body.
-    fn check_keys(&self, keys: &[EncryptedDataKey]) -> Result<(), Error> {
-        key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
-        let is_own = |key: &EncryptedDataKey| {
-            key.data_key_context().is_of_body(&self.context, &self.body_header)
-        };
-        if keys.iter().all(is_own) {
-            return Ok(());
+    fn checked(self) -> Result<Self, Error> {
+        key_list::check_count(self.keys.len() + self.detached.len())
+            .map_err(Error::InvalidMetadata)?;
+        let of_keys = self.keys.iter().map(EncryptedDataKey::data_key_context);
+        let of_slots = self.detached.iter().map(SharedKeySlot::data_key_context);
+        let is_own = |binding: &WrapContext| binding.is_of_body(&self.context, &self.body_header);
+        if of_keys.chain(of_slots).all(is_own) {
+            return Ok(self);
         }
         Err(Error::ApiMisuse("a wrapped key is bound to another body or encryption context"))
     }
@@ -110,10 +122,24 @@ impl ObjectHeader {
         &self.context
     }
 
-    /// Returns the encrypted data keys, at least one, in the order in which they were added.
+    /// Returns the encrypted data keys, in the order in which they were added: at least one, unless
+    /// there are [detached](Self::detached) ones.
     #[must_use]
     pub fn keys(&self) -> &[EncryptedDataKey] {
         &self.keys
+    }
+
+    /// Returns the data keys under detached intermediate keys, which only a key store has.
+    #[must_use]
+    pub fn detached(&self) -> &[SharedKeySlot] {
+        &self.detached
+    }
+
+    /// Returns the data keys under intermediate keys, detached or not, each once.
+    #[must_use]
+    pub fn slots(&self) -> Vec<SharedKeySlot> {
+        let groups = self.keys.chunk_by(EncryptedDataKey::shares_group);
+        groups.filter_map(|group| group[0].slot()).chain(self.detached.iter().cloned()).collect()
     }
 
     /// Returns the missing keys: their Regions were unavailable when the object was stored.
@@ -177,7 +203,7 @@ impl ObjectHeader {
         let header: &[u8; HEADER_LEN] =
             header.as_slice().try_into().map_err(|_| malformed(HEADER))?;
         let body_header = BodyHeader::from_bytes(header);
-        let keys = key_list::parse(ours.required(KEYS)?, &context, &body_header)?;
+        let (keys, detached) = key_list::parse(ours.required(KEYS)?, &context, &body_header)?;
         let missing =
             ours.get(MISSING).map(key_list::parse_missing).transpose()?.unwrap_or_default();
         if missing.iter().any(|it| keys.iter().any(|key| it.is_filled_by(key))) {
@@ -190,7 +216,7 @@ impl ObjectHeader {
             Some(text) => Some(decimal(text).ok_or_else(|| malformed(PLAINTEXT_LEN))?),
             None => None,
         };
-        Ok(Self { context, keys, missing, generation, plaintext_len, body_header })
+        Ok(Self { context, keys, detached, missing, generation, plaintext_len, body_header })
     }
 
     /// Returns the names and values to store with the object: printable ASCII, sorted by name, no
@@ -201,7 +227,7 @@ impl ObjectHeader {
             (FORMAT, FORMAT_V1.to_owned()),
             (GENERATION, self.generation.to_string()),
             (HEADER, BASE64.encode(self.body_header.to_bytes())),
-            (KEYS, key_list::to_string(&self.keys)),
+            (KEYS, key_list::to_string(&self.keys, &self.detached)),
         ];
         if !self.context.is_empty() {
             metadata.push((CONTEXT, self.context.to_json()));

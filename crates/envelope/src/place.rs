@@ -110,6 +110,18 @@ impl Scope {
         prefix.ends_with('/').then(|| Self(prefix.to_owned()))
     }
 
+    /// Parses a scope that is stored as text; `None` unless it holds the bucket and ends in `/`.
+    pub(crate) fn parse(text: String) -> Option<Self> {
+        let place = Place(text);
+        let len = place.0.len();
+        let is_scope = (2..Place::MAX_LEN).contains(&len)
+            && !place.0.starts_with('/')
+            && place.0.ends_with('/')
+            && place.bucket_len() <= len
+            && is_bucket(place.0[..place.bucket_len()].trim_end_matches('/'));
+        is_scope.then_some(Self(place.0))
+    }
+
     /// `true` if an intermediate key of this scope may serve an object at `place`.
     #[must_use]
     pub fn contains(&self, place: &Place) -> bool {

@@ -48,7 +48,28 @@ struct Inner {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
     DataKey { place: Option<Place>, salt: [u8; SALT_LEN] },
-    Intermediate { scope: Option<Scope>, nonce: IntermediateNonce },
+    Intermediate { scope: Option<Scope>, nonce: IntermediateNonce, wrapped_forms: WrappedForms },
+}
+
+/// Where the wrapped forms of an intermediate key are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum WrappedForms {
+    /// In the metadata of each object under it, and in a key store if there is one.
+    #[default]
+    InObjects,
+    /// In a key store alone: the key is *detached*. An object under it opens only while the key
+    /// store has the key.
+    Detached,
+}
+
+impl WrappedForms {
+    /// Returns the value of the reserved pair for the format.
+    pub(crate) fn format(self) -> &'static str {
+        match self {
+            Self::InObjects => "v1/intermediate",
+            Self::Detached => "v1/detached",
+        }
+    }
 }
 
 impl WrapContext {
@@ -78,15 +99,16 @@ impl WrapContext {
         Self(Arc::new(Inner { context, format: "v1", kind: Kind::DataKey { place, salt } }))
     }
 
-    /// Binds an intermediate key, which the objects of `scope` share, to `context` and to the
-    /// random part of its id.
+    /// Binds an intermediate key, which the objects of `scope` share, to `context`, to the random
+    /// part of its id, and to the place of its wrapped forms.
     pub(crate) fn for_intermediate_key(
         context: EncryptionContext,
         scope: Option<Scope>,
         nonce: IntermediateNonce,
+        wrapped_forms: WrappedForms,
     ) -> Self {
-        let kind = Kind::Intermediate { scope, nonce };
-        Self(Arc::new(Inner { context, format: "v1/intermediate", kind }))
+        let kind = Kind::Intermediate { scope, nonce, wrapped_forms };
+        Self(Arc::new(Inner { context, format: wrapped_forms.format(), kind }))
     }
 
     /// Returns the binding with another value of one pair alone, the format's. No stored key has it.
@@ -117,6 +139,13 @@ impl WrapContext {
             Kind::DataKey { .. } => None,
             Kind::Intermediate { scope, .. } => scope.as_ref(),
         }
+    }
+
+    /// `true` for an intermediate key whose wrapped forms are in a key store alone.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        let forms = WrappedForms::Detached;
+        matches!(&self.0.kind, Kind::Intermediate { wrapped_forms, .. } if *wrapped_forms == forms)
     }
 
     /// `true` for an intermediate key, `false` for a data key.
@@ -168,7 +197,7 @@ impl WrapContext {
                 .chain(place.iter().map(|place| text(PLACE_PAIR, place.as_str())))
                 .chain([(SALT_PAIR, STANDARD_NO_PAD.encode(salt))])
                 .collect(),
-            Kind::Intermediate { scope, nonce } => [
+            Kind::Intermediate { scope, nonce, .. } => [
                 text(FORMAT_PAIR, self.0.format),
                 (INTERMEDIATE_PAIR, URL_SAFE_NO_PAD.encode(nonce)),
             ]
@@ -240,16 +269,21 @@ mod tests {
         );
         assert_eq!(pairs(bound.at(None)), owned(&[format, salt, ("t", "x")]));
         let scope = Scope::of(&place, 1);
-        let shared = WrapContext::for_intermediate_key(context, Some(scope), [0xff; 16]);
-        assert_eq!(
-            pairs(shared),
-            owned(&[
-                ("sealwax:format", "v1/intermediate"),
-                ("sealwax:intermediate", "_____________________w"),
-                ("sealwax:scope", "bucket/a/"),
-                ("t", "x"),
-            ])
-        );
+        for (forms, format) in
+            [(WrappedForms::InObjects, "v1/intermediate"), (WrappedForms::Detached, "v1/detached")]
+        {
+            let (context, scope) = (context.clone(), Some(scope.clone()));
+            let shared = WrapContext::for_intermediate_key(context, scope, [0xff; 16], forms);
+            assert_eq!(
+                pairs(shared),
+                owned(&[
+                    ("sealwax:format", format),
+                    ("sealwax:intermediate", "_____________________w"),
+                    ("sealwax:scope", "bucket/a/"),
+                    ("t", "x"),
+                ])
+            );
+        }
     }
 
     proptest! {
@@ -269,9 +303,14 @@ mod tests {
                 let body = ("body", format!("{context:?}"));
                 prop_assert_eq!(seen.entry(context.body_context()).or_insert(body.clone()), &body);
                 let mut kinds = Vec::new();
-                for nonce in [[1; 16], [2; 16]] {
+                for (nonce, forms) in [
+                    ([1; 16], WrappedForms::InObjects),
+                    ([2; 16], WrappedForms::InObjects),
+                    ([1; 16], WrappedForms::Detached),
+                ] {
                     kinds.extend(scopes.iter().map(|scope| {
-                        WrapContext::for_intermediate_key(context.clone(), scope.clone(), nonce)
+                        let (context, scope) = (context.clone(), scope.clone());
+                        WrapContext::for_intermediate_key(context, scope, nonce, forms)
                     }));
                 }
                 for place in [None, Some(&places[0]), Some(&places[1])] {

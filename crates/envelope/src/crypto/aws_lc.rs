@@ -2,7 +2,7 @@
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
-    hkdf,
+    digest, hkdf,
 };
 
 use super::{KEY_LEN, NONCE_LEN, TAG_LEN, Unauthentic};
@@ -62,4 +62,10 @@ pub(crate) fn hkdf_expand_sha512(prk: &[u8; KEY_LEN], info: &[&[u8]], out: &mut 
     prk.expand(info, Len(out.len()))
         .and_then(|okm| okm.fill(out))
         .expect("the output is far below 255 × 64 bytes");
+}
+
+/// Computes SHA-512 (FIPS 180-4).
+pub(crate) fn sha512(data: &[u8]) -> [u8; 64] {
+    let digest = digest::digest(&digest::SHA512, data);
+    digest.as_ref().try_into().expect("SHA-512 has 64 bytes")
 }

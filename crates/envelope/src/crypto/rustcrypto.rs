@@ -2,7 +2,7 @@
 
 use aes_gcm::{Aes256Gcm as Cipher, KeyInit as _, aead::AeadInOut as _};
 use hmac::{Hmac, Mac as _, digest::FixedOutput as _};
-use sha2::Sha512;
+use sha2::{Digest as _, Sha512};
 use zeroize::Zeroizing;
 
 use super::{KEY_LEN, NONCE_LEN, TAG_LEN, Unauthentic};
@@ -70,4 +70,9 @@ pub(crate) fn hkdf_expand_sha512(prk: &[u8; KEY_LEN], info: &[&[u8]], out: &mut 
         mac.finalize_into((&mut *previous).into());
         block.copy_from_slice(&previous[..block.len()]);
     }
+}
+
+/// Computes SHA-512 (FIPS 180-4).
+pub(crate) fn sha512(data: &[u8]) -> [u8; 64] {
+    Sha512::digest(data).into()
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     BoxFuture, EncryptedDataKey, EncryptionContext, Error, IntermediateKeyId, KeyringError,
-    KeyringErrorKind, MissingKey, PlaintextDataKey, Scope, WrapContext,
+    KeyringErrorKind, MissingKey, PlaintextDataKey, Scope, WrapContext, WrappedForms,
     intermediate_key::{IntermediateNonce, WRAPPED_DATA_KEY_LEN, new_nonce},
     s3ec,
 };
@@ -31,6 +31,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheLimits {
     max_age: Duration,
+    max_writing_age: Duration,
     max_objects: u64,
     max_bytes: u64,
     max_entries: usize,
@@ -49,6 +50,7 @@ impl CacheLimits {
     pub fn new() -> Self {
         Self {
             max_age: Duration::from_secs(300),
+            max_writing_age: Duration::from_secs(300),
             max_objects: 1_000_000,
             max_bytes: u64::MAX,
             max_entries: 1_000,
@@ -59,7 +61,17 @@ impl CacheLimits {
     /// Sets how long an intermediate key is used, for writing and for reading.
     #[must_use]
     pub fn with_max_age(self, max_age: Duration) -> Self {
-        Self { max_age, ..self }
+        Self { max_age, max_writing_age: max_age, ..self }
+    }
+
+    /// Sets how long new objects are written under one intermediate key, and leaves the age for
+    /// reading as it is.
+    ///
+    /// With a key store, fewer and longer-lived keys make a rewrap of all keys cheap: with one hour,
+    /// a writer makes at most 24 keys a day for each encryption context and scope.
+    #[must_use]
+    pub fn with_max_writing_age(self, max_writing_age: Duration) -> Self {
+        Self { max_writing_age, ..self }
     }
 
     /// Sets the maximum number of objects written under one intermediate key.
@@ -98,10 +110,16 @@ impl CacheLimits {
         self.scope_folders
     }
 
-    /// Returns how long an intermediate key is used.
+    /// Returns how long an intermediate key is used for reading.
     #[must_use]
     pub fn max_age(&self) -> Duration {
         self.max_age
+    }
+
+    /// Returns how long new objects are written under one intermediate key.
+    #[must_use]
+    pub fn max_writing_age(&self) -> Duration {
+        self.max_writing_age
     }
 
     /// Returns the maximum number of objects written under one intermediate key.
@@ -124,7 +142,7 @@ impl CacheLimits {
 
     fn for_writing(self) -> Limits {
         Limits {
-            age: self.max_age,
+            age: self.max_writing_age,
             objects: self.max_objects,
             bytes: self.max_bytes,
             entries: self.max_entries,
@@ -163,6 +181,9 @@ impl CacheLimits {
 pub struct CachingKeyring {
     inner: Arc<dyn Keyring>,
     limits: CacheLimits,
+    /// Names of the pairs that intermediate keys are bound to; `None` for all.
+    key_context: Option<Vec<String>>,
+    wrapped_forms: WrappedForms,
     writing: SingleFlightCache<(EncryptionContext, Option<Scope>), NewIntermediateKey>,
     reading: SingleFlightCache<CacheKey, PlaintextDataKey>,
     rewrapping: SingleFlightCache<Vec<EncryptedDataKey>, Option<Vec<EncryptedDataKey>>>,
@@ -193,11 +214,33 @@ impl CachingKeyring {
         Self {
             inner: Arc::new(inner),
             limits,
+            key_context: None,
+            wrapped_forms: WrappedForms::InObjects,
             writing: SingleFlightCache::new(limits.for_writing()),
             reading: SingleFlightCache::new(limits.for_reading()),
             rewrapping: SingleFlightCache::new(limits.for_reading()),
             refreshing: SingleFlightCache::new(limits.for_reading()),
         }
+    }
+
+    /// Binds intermediate keys only to those pairs of the encryption context that have one of these
+    /// names. Default: to all pairs.
+    ///
+    /// Objects that share these pairs share an intermediate key: those of a tenant, for example,
+    /// whose other pairs name the document. The key service and its key policies see these pairs
+    /// alone. All pairs of an object remain bound to its data key.
+    #[must_use]
+    pub fn with_key_context<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        Self { key_context: Some(names.into_iter().map(Into::into).collect()), ..self }
+    }
+
+    /// Sets where the wrapped forms of new intermediate keys are stored. Default: in the objects.
+    ///
+    /// [`WrappedForms::Detached`] needs a client with a key store: without one, the objects could
+    /// never be opened, and a put fails.
+    #[must_use]
+    pub fn with_wrapped_forms(self, wrapped_forms: WrappedForms) -> Self {
+        Self { wrapped_forms, ..self }
     }
 
     /// Returns how often the cache had what was asked of it, since it was made.
@@ -218,6 +261,14 @@ impl CachingKeyring {
         wrap_context.place().map(|place| Scope::of(place, self.limits.scope_folders))
     }
 
+    /// Returns the pairs of `context` that an intermediate key is bound to.
+    fn key_context(&self, context: &EncryptionContext) -> EncryptionContext {
+        match &self.key_context {
+            Some(names) => context.restricted_to(names),
+            None => context.clone(),
+        }
+    }
+
     /// Returns an intermediate key for one more object of `plaintext_len` bytes.
     async fn for_writing(
         &self,
@@ -226,12 +277,13 @@ impl CachingKeyring {
     ) -> Result<Arc<NewIntermediateKey>, KeyringError> {
         let unknown_len = if self.limits.max_bytes == u64::MAX { 0 } else { u64::MAX };
         let bytes = plaintext_len.unwrap_or(unknown_len);
-        let id = (wrap_context.context().clone(), self.scope(wrap_context));
+        let id = (self.key_context(wrap_context.context()), self.scope(wrap_context));
+        let forms = self.wrapped_forms;
         let request = || -> BoxFuture<'static, Result<NewIntermediateKey, KeyringError>> {
             let (inner, (context, scope)) = (Arc::clone(&self.inner), id.clone());
             Box::pin(async move {
                 let nonce = new_nonce().map_err(|error| failed(&[], error))?;
-                let binding = WrapContext::for_intermediate_key(context, scope, nonce);
+                let binding = WrapContext::for_intermediate_key(context, scope, nonce, forms);
                 let (key, encrypted, missing) = inner.generate(&binding, None).await?.into_parts();
                 Ok(NewIntermediateKey { key, encrypted, missing })
             })
@@ -433,8 +485,9 @@ impl Keyring for CachingKeyring {
         if wrap_context.is_for_intermediate_key() {
             return self.inner.expected_keys(wrap_context);
         }
-        let (context, nonce) = (wrap_context.context().clone(), IntermediateNonce::default());
-        let binding = WrapContext::for_intermediate_key(context, self.scope(wrap_context), nonce);
+        let context = self.key_context(wrap_context.context());
+        let (scope, nonce) = (self.scope(wrap_context), IntermediateNonce::default());
+        let binding = WrapContext::for_intermediate_key(context, scope, nonce, self.wrapped_forms);
         let id = IntermediateKeyId::from_bytes([0; 32]);
         let with_data_key = |key: EncryptedDataKey| {
             key.with_wrapped(id, [0; WRAPPED_DATA_KEY_LEN], wrap_context.clone())

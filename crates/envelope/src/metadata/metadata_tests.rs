@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{IntermediateKeyId, Scope, intermediate_key::WRAPPED_DATA_KEY_LEN};
+use crate::{IntermediateKeyId, Scope, WrappedForms, intermediate_key::WRAPPED_DATA_KEY_LEN};
 
 /// Returns a key of [`sample`].
 fn key(arn: &str, place: Option<&str>, len: usize) -> EncryptedDataKey {
@@ -21,9 +21,20 @@ fn key_of(
 
 /// Returns a key of [`sample`] under the intermediate key `number`.
 fn key_under(number: u8, arn: &str, place: Option<&str>, folders: usize) -> EncryptedDataKey {
+    key_under_a(number, arn, place, folders, (&sample_context(), WrappedForms::InObjects))
+}
+
+/// As [`key_under`], under an intermediate key that is bound to `context`.
+fn key_under_a(
+    number: u8,
+    arn: &str,
+    place: Option<&str>,
+    folders: usize,
+    (context, forms): (&EncryptionContext, WrappedForms),
+) -> EncryptedDataKey {
     let place = place.map(|place| Place::parse(place.into()).expect("a place"));
     let scope = place.as_ref().map(|place| Scope::of(place, folders));
-    let of_key = WrapContext::for_intermediate_key(sample_context(), scope, [number; 16]);
+    let of_key = WrapContext::for_intermediate_key(context.clone(), scope, [number; 16], forms);
     let key = EncryptedDataKey::new("aws-kms", arn, vec![0xa5; 3], &of_key).expect("a key");
     let of_data_key = WrapContext::for_stored_data_key(sample_context(), place, &sample_body());
     let id = IntermediateKeyId::from_bytes([number; 32]);
@@ -263,6 +274,60 @@ fn groups_of_intermediate_keys_have_one_spelling() {
 
 /// FORMAT.md W9: a new key of an intermediate key joins the group of that key and its data key.
 #[test]
+fn a_detached_key_stands_without_wrapped_forms_behind_the_others() {
+    let under = |number, arn: &str| {
+        let part = (&EncryptionContext::new(), WrappedForms::Detached);
+        key_under_a(number, arn, Some("b/k"), 0, part)
+    };
+    let direct = key("arn:1", Some("b/k"), 3);
+    let keys = vec![under(2, "arn:1"), under(2, "arn:2"), direct.clone(), under(4, "arn:1")];
+    let header =
+        ObjectHeader::new(sample_context(), keys.clone(), sample_body(), None).expect("a header");
+    assert_eq!(header.keys(), [direct.clone()]);
+    assert_eq!(header.detached(), [keys[0].slot().expect("one"), keys[3].slot().expect("one")]);
+    assert_eq!(header.slots(), header.detached());
+    let metadata = pairs(&header);
+    let keys_at = metadata.iter().position(|(name, _)| name == KEYS).expect("the keys");
+    let stored = metadata[keys_at].1.clone();
+    let slot = |number: u8| {
+        let id = IntermediateKeyId::from_bytes([number; 32]);
+        let wrapped = BASE64.encode([0x5a; WRAPPED_DATA_KEY_LEN]);
+        format!(
+            r#"{{"place":"b/k","scope":2,"context":[],"intermediate":"{id}","data-key":"{wrapped}"}}"#
+        )
+    };
+    let direct = r#"{"place":"b/k","keys":[["aws-kms","arn:1","paWl"]]}"#;
+    assert_eq!(stored, format!("[{direct},{},{}]", slot(2), slot(4)));
+    assert_eq!(parse(&metadata), Ok(header.clone()));
+    for other in [
+        format!("[{},{direct},{}]", slot(2), slot(4)),
+        format!("[{direct},{},{}]", slot(2), slot(2)),
+        stored.replacen(r#","intermediate""#, r#","keys":[],"intermediate""#, 1),
+        stored.replacen(r#"Wlpa"}"#, r#"Wlpa","keys":[]}"#, 1),
+        stored.replacen(r#""context":[]"#, r#""context":["tenant"]"#, 1),
+        stored.replacen(r#""context":[]"#, r#""context":["other"]"#, 1),
+        stored.replacen(r#""context":[]"#, r#""context":null"#, 1),
+        stored.replacen(r#""context":[],"#, "", 1).replacen(r#""scope":2,"#, "", 1),
+        stored.replacen(r#""keys":"#, r#""context":[],"keys":"#, 1),
+        r#"[{"place":"b/k"}]"#.to_owned(),
+    ] {
+        let mut metadata = metadata.clone();
+        metadata[keys_at].1.clone_from(&other);
+        assert_ne!(other, stored);
+        assert!(matches!(parse(&metadata), Err(Error::Malformed(_))), "{other}");
+    }
+    let rewrapped = header.rewrapped(vec![under(4, "arn:9")]).expect("a header");
+    assert_eq!((rewrapped.keys(), rewrapped.detached()), (&[][..], header.detached()));
+    let one = header.without_detached(|slot| *slot == keys[0].slot().expect("one"));
+    assert_eq!(one.detached(), [keys[3].slot().expect("one")]);
+    let many = (0..=16).map(|number| under(number, "arn:1")).collect();
+    assert_eq!(
+        ObjectHeader::new(sample_context(), many, sample_body(), None),
+        Err(Error::InvalidMetadata("17 encrypted data keys, more than the maximum of 16".into()))
+    );
+}
+
+#[test]
 fn a_new_key_joins_its_group() {
     let place = Some("b/k");
     let keys = vec![
@@ -362,7 +427,11 @@ fn key_of_parts(context: &EncryptionContext, parts: KeyParts) -> EncryptedDataKe
         return key.expect("a key");
     };
     let scope = place.map(|place| Scope::of(&place, folders));
-    let of_key = WrapContext::for_intermediate_key(context.clone(), scope, [number; 16]);
+    // By chance some pairs of the context, and detached.
+    let names: Vec<_> = context.iter().map(|(name, _)| name).take(folders).collect();
+    let forms = if number % 3 == 0 { WrappedForms::Detached } else { WrappedForms::InObjects };
+    let part = context.restricted_to(names);
+    let of_key = WrapContext::for_intermediate_key(part, scope, [number; 16], forms);
     let key = EncryptedDataKey::new(provider, name, ciphertext, &of_key).expect("a key");
     let id = IntermediateKeyId::from_bytes([number; 32]);
     key.with_wrapped(id, [number; WRAPPED_DATA_KEY_LEN], of_data_key)

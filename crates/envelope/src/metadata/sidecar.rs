@@ -65,12 +65,13 @@ impl ObjectHeader {
     /// [`Error::InvalidMetadata`] for more than [`super::MAX_ENCRYPTED_DATA_KEYS`] keys.
     pub fn joined(&self, sidecar: &Self) -> Result<Self, Error> {
         let more = sidecar.keys.iter().filter(|key| !self.keys.contains(key));
-        let keys = key_list::grouped(self.keys.iter().chain(more).cloned().collect());
-        self.check_keys(&keys)?;
+        let keys = self.keys.iter().chain(more).cloned().collect();
+        let (keys, detached) =
+            key_list::grouped(keys, [&self.detached[..], &sidecar.detached].concat());
         let is_missing = |it: &&MissingKey| !keys.iter().any(|key| it.is_filled_by(key));
         let missing = self.missing.iter().filter(is_missing).cloned().collect();
         let generation = self.generation.max(sidecar.generation);
-        Ok(Self { keys, missing, generation, ..self.clone() })
+        Self { keys, detached, missing, generation, ..self.clone() }.checked()
     }
 
     fn spell(&self) -> String {
