@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     EncryptedDataKey, EncryptionContext, Error, IntermediateKeyId, MAX_ENCRYPTED_DATA_KEY_LEN,
-    Scope, WrapContext, WrappedForms, ascii_json, context::canonical_bytes, crypto::sha512,
+    Scope, SharedKeySlot, WrapContext, WrappedForms, ascii_json, context::canonical_bytes,
+    crypto::sha512,
 };
 
 /// Maximum length of a key object that a reader accepts, in bytes.
@@ -134,6 +135,35 @@ impl KeyObject {
             return Err(malformed("is not canonical"));
         }
         Ok(parsed)
+    }
+}
+
+impl SharedKeySlot {
+    /// Returns the name of the key object that has this intermediate key under a wrapping key.
+    #[must_use]
+    pub fn key_object_name(&self, provider: &str, wrapping_key: &str) -> KeyObjectName {
+        KeyObjectName::new(self.wrap_context(), self.intermediate_id(), provider, wrapping_key)
+    }
+
+    /// Returns the data key with the wrapped form in the key object `name`.
+    ///
+    /// # Errors
+    /// As [`KeyObject::parse`]; [`Error::Malformed`] if the content demands another name, or is of
+    /// another intermediate key or binding than this one.
+    pub fn with_key_object(
+        &self,
+        name: &KeyObjectName,
+        content: &[u8],
+    ) -> Result<EncryptedDataKey, Error> {
+        let stored = KeyObject::parse(content)?;
+        let malformed = |what: &str| Err(Error::Malformed(format!("the key object {what}")));
+        if stored.name() != *name {
+            return malformed("has a content that demands another name");
+        }
+        match self.with_form(stored.form()) {
+            Some(key) => Ok(key),
+            None => malformed("is of another intermediate key, scope or format"),
+        }
     }
 }
 
