@@ -56,6 +56,16 @@ impl KeyObject {
         Some(Self { id, form })
     }
 
+    /// Takes a wrapped form that a keyring just made of the intermediate key `id`, with that key's
+    /// binding; `None` for any other key.
+    #[must_use]
+    pub fn of_new(id: IntermediateKeyId, form: EncryptedDataKey) -> Option<Self> {
+        let is_of = form.wrap_context().nonce() == Some(id.nonce())
+            && form.intermediate_id().is_none_or(|claimed| *claimed == id)
+            && form.slot().is_none();
+        is_of.then(|| Self { id, form: form.form_of(id) })
+    }
+
     /// Returns the wrapped form. A keyring unwraps it to the intermediate key, which its id proves.
     #[must_use]
     pub fn form(&self) -> &EncryptedDataKey {
@@ -189,10 +199,8 @@ impl KeyObjectName {
         provider: &str,
         wrapping_key: &str,
     ) -> Self {
-        let label = b"sealwax/v1/wrapping-key\0".as_slice();
-        let named = [label, provider.as_bytes(), b"\0", wrapping_key.as_bytes()].concat();
         let context = hash_of_context(wrap_context.context());
-        Self { context, id: *id, wrapping_key: hash(&named) }
+        Self { context, id: *id, wrapping_key: hash_of_wrapping_key(provider, wrapping_key) }
     }
 
     /// Parses a name; `None` for any other text.
@@ -210,6 +218,12 @@ impl KeyObjectName {
             wrapping_key: hash(wrapping_key)?,
         };
         (name.to_string() == text).then_some(name)
+    }
+
+    /// Returns the name for the same intermediate key under another wrapping key.
+    #[must_use]
+    pub fn under(&self, provider: &str, wrapping_key: &str) -> Self {
+        Self { wrapping_key: hash_of_wrapping_key(provider, wrapping_key), ..self.clone() }
     }
 
     /// Returns the id of the intermediate key.
@@ -240,6 +254,11 @@ impl fmt::Display for KeyObjectName {
 
 fn hash_of_context(context: &EncryptionContext) -> [u8; HASH_LEN] {
     hash(&canonical_bytes(b"sealwax/v1/key-context\0", context.iter()))
+}
+
+fn hash_of_wrapping_key(provider: &str, wrapping_key: &str) -> [u8; HASH_LEN] {
+    let label = b"sealwax/v1/wrapping-key\0".as_slice();
+    hash(&[label, provider.as_bytes(), b"\0", wrapping_key.as_bytes()].concat())
 }
 
 fn hash(bytes: &[u8]) -> [u8; HASH_LEN] {

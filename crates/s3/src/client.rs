@@ -24,6 +24,7 @@ use crate::{
         reencrypt::{Migrator, Reencrypt, WriteFormat},
         rewrap::{KeyChanges, Rewrap, Rewrapper},
         shred::Shred,
+        stored_keys::StoredKeys,
         verify::Verify,
     },
     places::PlacePolicy,
@@ -35,7 +36,7 @@ use crate::{
     },
     upload::budget::UploadBudget,
     uri::S3Uri,
-    vault::{Vault, VaultSettings, sidecar::SidecarPolicy},
+    vault::{Vault, VaultSettings, key_store::KeyStorePolicy, sidecar::SidecarPolicy},
 };
 
 /// Default plaintext length of one part of a multipart upload: 8 MiB.
@@ -93,6 +94,7 @@ impl SealedClient {
                 keyring: Arc::new(keyring),
                 places: PlacePolicy::bound(),
                 sidecars: SidecarPolicy::off(),
+                key_store: KeyStorePolicy::off(),
                 s3ec: S3ec::new(),
                 unencrypted: UnencryptedObjects::default(),
             },
@@ -117,6 +119,12 @@ impl SealedClient {
     #[must_use]
     pub fn sidecars(&self) -> &SidecarPolicy {
         self.0.vault.sidecars()
+    }
+
+    /// Returns the policy on key stores.
+    #[must_use]
+    pub fn key_store(&self) -> &KeyStorePolicy {
+        self.0.vault.key_store_policy()
     }
 
     /// Returns the settings for objects of the S3 Encryption Client.
@@ -157,6 +165,15 @@ impl SealedClient {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) without any change.
     pub fn rewrapper(&self, changes: KeyChanges) -> Result<Rewrapper, Error> {
         Rewrapper::new(self.0.clone(), changes)
+    }
+
+    /// Returns the key store of a bucket, to list and change its keys.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the client uses no key store, or without a
+    /// bucket.
+    pub fn stored_keys(&self, bucket: impl Into<String>) -> Result<StoredKeys, Error> {
+        StoredKeys::new(self.0.clone(), bucket.into())
     }
 
     /// Re-wraps an object's data key. The body stays unchanged.
@@ -275,6 +292,15 @@ impl SealedClientBuilder {
     #[must_use]
     pub fn sidecars(mut self, sidecars: SidecarPolicy) -> Self {
         self.vault.sidecars = sidecars;
+        self
+    }
+
+    /// Sets whether the client uses a key store: [`KeyStorePolicy::off`] by default. If it does, a
+    /// put stores the wrapped forms of a new intermediate key there first, and a read looks there if
+    /// the object's own keys don't open it.
+    #[must_use]
+    pub fn key_store(mut self, key_store: KeyStorePolicy) -> Self {
+        self.vault.key_store = key_store;
         self
     }
 

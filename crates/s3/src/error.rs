@@ -61,6 +61,9 @@ pub enum ErrorKind {
     KeyDisabled,
     /// The wrapping key does not exist.
     KeyNotFound,
+    /// The object's wrapped keys are in a key store alone, and none that the keyring can use is there
+    /// yet, or any more. The object is not shredded: replication may bring the key object later.
+    KeyObjectMissing,
     /// The plan is incomplete or not a plan, or the journal belongs to another job.
     JobMismatch,
     /// Another process holds the lock of the state file or of the journal.
@@ -152,6 +155,9 @@ impl ErrorKind {
                 "enable the KMS key or cancel its deletion, or use another of the object's keys"
             }
             Self::KeyNotFound => "check the key's ARN, account and Region",
+            Self::KeyObjectMissing => {
+                "retry when replication has caught up, or use a wrapping key that the key store has"
+            }
             Self::Locked => "wait until the other process has ended",
             Self::Malformed => "restore another version of the object",
             Self::MetadataTooLarge => {
@@ -219,6 +225,7 @@ impl ErrorKind {
             Self::JobMismatch => "job-mismatch",
             Self::KeyDisabled => "key-disabled",
             Self::KeyNotFound => "key-not-found",
+            Self::KeyObjectMissing => "key-object-missing",
             Self::Locked => "locked",
             Self::Malformed => "malformed",
             Self::MetadataTooLarge => "metadata-too-large",
@@ -254,6 +261,7 @@ impl ErrorKind {
             Self::AclUnreadable
                 | Self::Changed
                 | Self::ConcurrentWrite
+                | Self::KeyObjectMissing
                 | Self::Locked
                 | Self::Throttled
                 | Self::TooManyFiles

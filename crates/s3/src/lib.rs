@@ -72,6 +72,7 @@ pub use self::{
         },
         shred::{KeyHolder, Shred, ShredOutput},
         skipped::Skipped,
+        stored_keys::{ListStoredKeys, ProvenForm, StoredKey, StoredKeyOutput, StoredKeys},
         verify::{Verify, VerifyDepth, VerifyOutput},
     },
     places::PlacePolicy,
@@ -97,6 +98,7 @@ pub use self::{
     uri::{InvalidUri, S3Uri},
     vault::{
         key_report::{KeyReport, Opening},
+        key_store::KeyStorePolicy,
         object_kind::ObjectKind,
         proofs::KeyProof,
         sidecar::SidecarPolicy,

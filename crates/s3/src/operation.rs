@@ -15,6 +15,7 @@ pub(crate) mod reencrypt;
 pub(crate) mod rewrap;
 pub(crate) mod shred;
 pub(crate) mod skipped;
+pub(crate) mod stored_keys;
 pub(crate) mod verify;
 
 use sealwax_envelope::EncryptionContext;

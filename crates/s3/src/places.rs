@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use sealwax_envelope::{EncryptedDataKey, Error as EnvelopeError, ObjectHeader, Place};
+use sealwax_envelope::{
+    EncryptedDataKey, Error as EnvelopeError, ObjectHeader, Place, SharedKeySlot,
+};
 
 use crate::error::{Error, ErrorKind, ObjectRef};
 
@@ -75,7 +77,7 @@ impl PlacePolicy {
         key: &EncryptedDataKey,
         accepted: &[String],
     ) -> Result<bool, Error> {
-        Ok(self.off || is_acceptable(key, &self.acceptable_places(target)?, accepted))
+        Ok(self.off || is_acceptable(key.place(), &self.acceptable_places(target)?, accepted))
     }
 
     /// `true` if `key` is bound to the place of the object at `target`, or to its place in a source.
@@ -85,7 +87,7 @@ impl PlacePolicy {
         target: &ObjectRef,
         key: &EncryptedDataKey,
     ) -> Result<bool, Error> {
-        Ok(!self.off && is_acceptable(key, &self.acceptable_places(target)?, &[]))
+        Ok(!self.off && is_acceptable(key.place(), &self.acceptable_places(target)?, &[]))
     }
 
     /// Returns the place of the object at `target`, then those of its sources.
@@ -98,8 +100,24 @@ impl PlacePolicy {
         places.map_err(|error| target.envelope_error(error))
     }
 
-    /// Returns the object's keys that are bound to an acceptable place, at least one. The places in
-    /// `accepted` are acceptable too.
+    /// Returns the object's data keys under intermediate keys that are bound to an acceptable place,
+    /// whether the object has their wrapped forms or not.
+    pub(crate) fn acceptable_slots(
+        &self,
+        target: &ObjectRef,
+        header: &ObjectHeader,
+        accepted: &[String],
+    ) -> Result<Vec<SharedKeySlot>, Error> {
+        let mut slots = header.slots();
+        if !self.off {
+            let places = self.acceptable_places(target)?;
+            slots.retain(|slot| is_acceptable(slot.place(), &places, accepted));
+        }
+        Ok(slots)
+    }
+
+    /// Returns the object's keys that are bound to an acceptable place: at least one, unless there is
+    /// a detached data key that is bound to one. The places in `accepted` are acceptable too.
     pub(crate) fn acceptable_keys(
         &self,
         target: &ObjectRef,
@@ -110,14 +128,15 @@ impl PlacePolicy {
             return Ok(header.keys().to_vec());
         }
         let places = self.acceptable_places(target)?;
-        let acceptable = header.keys().iter().filter(|key| is_acceptable(key, &places, accepted));
+        let is_here = |place| is_acceptable(place, &places, accepted);
+        let acceptable = header.keys().iter().filter(|key| is_here(key.place()));
         let keys: Vec<_> = acceptable.cloned().collect();
-        if keys.is_empty() {
-            let mut bound: Vec<_> = header
-                .keys()
-                .iter()
-                .map(|key| key.place().map_or("no place", Place::as_str))
-                .collect();
+        // A detached data key has its wrapped keys elsewhere.
+        if keys.is_empty() && !header.detached().iter().any(|slot| is_here(slot.place())) {
+            let of_keys = header.keys().iter().map(EncryptedDataKey::place);
+            let of_slots = header.detached().iter().map(SharedKeySlot::place);
+            let mut bound: Vec<_> =
+                of_keys.chain(of_slots).map(|place| place.map_or("no place", Place::as_str)).collect();
             bound.dedup();
             let message = format!(
                 "its keys are bound to {}, not to {}: declare {} a replica of that bucket; or, if \
@@ -132,11 +151,10 @@ impl PlacePolicy {
     }
 }
 
-fn is_acceptable(key: &EncryptedDataKey, places: &[Place], accepted: &[String]) -> bool {
-    let is_accepted = |place: &Place| {
+fn is_acceptable(place: Option<&Place>, places: &[Place], accepted: &[String]) -> bool {
+    place.is_some_and(|place| {
         places.contains(place) || accepted.iter().any(|other| other == place.as_str())
-    };
-    key.place().is_some_and(is_accepted)
+    })
 }
 
 #[cfg(test)]

@@ -40,6 +40,30 @@ impl<I: Clone + Eq + Hash, T> SingleFlightCache<I, T> {
     }
 }
 
+impl<I: Clone + Eq + Hash, T> SingleFlightCache<I, T> {
+    /// Returns the slot of `id`, or a new one if what is in it is no longer fresh.
+    pub(crate) fn fresh_slot(
+        &self,
+        id: &I,
+        is_fresh: impl Fn(&T) -> bool,
+    ) -> Arc<OnceCell<T>> {
+        let slot = self.slot(id);
+        if slot.get().is_none_or(is_fresh) {
+            return slot;
+        }
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match cache.slots.get_mut(id) {
+            // Another caller was faster.
+            Some(known) if !Arc::ptr_eq(known, &slot) => Arc::clone(known),
+            Some(known) => {
+                *known = Arc::default();
+                Arc::clone(known)
+            }
+            None => Arc::default(),
+        }
+    }
+}
+
 impl<I, T> Default for SingleFlightCache<I, T> {
     fn default() -> Self {
         Self(Mutex::new(Slots { slots: HashMap::new(), order: VecDeque::new() }))
@@ -49,6 +73,17 @@ impl<I, T> Default for SingleFlightCache<I, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_slot_that_is_no_longer_fresh_is_replaced() {
+        let slots = SingleFlightCache::<u8, u8>::default();
+        let old = slots.fresh_slot(&1, |_| panic!("nothing is in it"));
+        old.get_or_init(|| async { 5 }).await;
+        assert_eq!(slots.fresh_slot(&1, |value| *value == 5).get(), Some(&5));
+        let new = slots.fresh_slot(&1, |value| *value != 5);
+        assert_eq!((new.get(), old.get()), (None, Some(&5)));
+        assert!(Arc::ptr_eq(&new, &slots.slot(&1)));
+    }
 
     #[tokio::test]
     async fn the_oldest_is_forgotten() {

@@ -10,6 +10,7 @@ pub(crate) mod encryption_client;
 pub(crate) mod instruction_file;
 pub(crate) mod intermediate;
 pub(crate) mod key_report;
+pub(crate) mod key_store;
 #[cfg(test)]
 mod kind_tests;
 pub(crate) mod new_keys;
@@ -24,6 +25,7 @@ mod vault_tests;
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures_util::FutureExt as _;
 use sealwax_envelope::{
     EncryptedDataKey, Error as EnvelopeError, Keyring, ObjectHeader, Opener, PlaintextDataKey,
     Unwrap, metadata,
@@ -33,6 +35,7 @@ use sealwax_envelope::{
 use self::{
     instruction_file::InstructionFile,
     object_kind::shredded_at,
+    key_store::{KeyStore, KeyStorePolicy},
     proofs::no_matching_key,
     sidecar::{Sidecar, SidecarPolicy},
 };
@@ -53,7 +56,7 @@ const MARKED_WITH_S3EC_KEYS: &str =
 
 /// A keyring and the policies that decide about keys. Cloning is cheap.
 #[derive(Debug, Clone)]
-pub(crate) struct Vault(Arc<VaultSettings>);
+pub(crate) struct Vault(Arc<Inner>);
 
 /// Settings of a [`Vault`].
 #[derive(Debug, Clone)]
@@ -61,34 +64,55 @@ pub(crate) struct VaultSettings {
     pub(crate) keyring: Arc<dyn Keyring>,
     pub(crate) places: PlacePolicy,
     pub(crate) sidecars: SidecarPolicy,
+    pub(crate) key_store: KeyStorePolicy,
     pub(crate) s3ec: S3ec,
     pub(crate) unencrypted: UnencryptedObjects,
 }
 
+/// Settings, and the key store that they name.
+#[derive(Debug)]
+struct Inner {
+    settings: VaultSettings,
+    key_store: Option<Arc<KeyStore>>,
+}
+
 impl Vault {
     pub(crate) fn new(settings: VaultSettings) -> Self {
-        Self(Arc::new(settings))
+        let key_store = KeyStore::of(&settings.key_store).map(Arc::new);
+        Self(Arc::new(Inner { settings, key_store }))
     }
 
     /// Returns a vault with another keyring and the same policies.
     pub(crate) fn with_keyring(&self, keyring: Arc<dyn Keyring>) -> Self {
-        Self::new(VaultSettings { keyring, ..VaultSettings::clone(&self.0) })
+        let Inner { settings, key_store } = &*self.0;
+        let settings = VaultSettings { keyring, ..settings.clone() };
+        // What is known of the key store does not depend on the keyring.
+        Self(Arc::new(Inner { settings, key_store: key_store.clone() }))
+    }
+
+    /// Returns the key store, if there is one.
+    pub(crate) fn key_store(&self) -> Option<&KeyStore> {
+        self.0.key_store.as_deref()
+    }
+
+    pub(crate) fn key_store_policy(&self) -> &KeyStorePolicy {
+        &self.0.settings.key_store
     }
 
     pub(crate) fn keyring(&self) -> &Arc<dyn Keyring> {
-        &self.0.keyring
+        &self.0.settings.keyring
     }
 
     pub(crate) fn places(&self) -> &PlacePolicy {
-        &self.0.places
+        &self.0.settings.places
     }
 
     pub(crate) fn sidecars(&self) -> &SidecarPolicy {
-        &self.0.sidecars
+        &self.0.settings.sidecars
     }
 
     pub(crate) fn s3ec(&self) -> &S3ec {
-        &self.0.s3ec
+        &self.0.settings.s3ec
     }
 
     /// Unwraps an object's data key by one of `keys`, and proves that it is this body's.
@@ -104,6 +128,9 @@ impl Vault {
         let opener = |data_key: &PlaintextDataKey| {
             Opener::new(data_key, &header.context().body_context(), header.body_header())
         };
+        if keys.is_empty() {
+            return Err(self.only_detached(target));
+        }
         let data_key = self.unwrap(target, keys).await?;
         let error = match opener(&data_key) {
             Ok(opener) => return Ok((data_key, opener)),
@@ -111,7 +138,7 @@ impl Vault {
         };
         for key in keys.iter().filter(|_| keys.len() > 1) {
             if let Unwrap::Unwrapped(data_key) =
-                self.0.keyring.unwrap(std::slice::from_ref(key)).await
+                self.keyring().unwrap(std::slice::from_ref(key)).await
                 && let Ok(opener) = opener(&data_key)
             {
                 return Ok((data_key, opener));
@@ -120,13 +147,29 @@ impl Vault {
         Err(error)
     }
 
+    /// Describes an object whose wrapped keys are in a key store alone.
+    pub(crate) fn only_detached(&self, target: &ObjectRef) -> Error {
+        match self.key_store() {
+            Some(_) => {
+                let message = "its wrapped keys are in the key store alone, which has none that the \
+                               keyring can use";
+                target.error(ErrorKind::KeyObjectMissing, message)
+            }
+            None => {
+                let message =
+                    "its wrapped keys are in a key store alone, and this client reads none";
+                target.error(ErrorKind::PolicyRefused, message)
+            }
+        }
+    }
+
     /// Unwraps the first of `keys` that the keyring can. It may be anybody's.
     async fn unwrap(
         &self,
         target: &ObjectRef,
         keys: &[EncryptedDataKey],
     ) -> Result<PlaintextDataKey, Error> {
-        match self.0.keyring.unwrap(keys).await {
+        match self.keyring().unwrap(keys).await {
             Unwrap::Unwrapped(data_key) => Ok(data_key),
             Unwrap::Failed(failures) => Err(target.keyring_error(failures)),
             Unwrap::NotMine => Err(no_matching_key(target, keys)),
@@ -144,8 +187,94 @@ impl Vault {
         self.prove(target, header, &keys).await.map(|(_, opener)| opener)
     }
 
-    /// Returns the opener of an object's body: by the keys in its metadata, or else by those of its
-    /// sidecar if the policy allows sidecars.
+    /// Returns the opener of an object's body by the key store's wrapped forms of its intermediate
+    /// keys; `None` without a key store, or for an object without an intermediate key.
+    async fn opener_by_key_store(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        header: &ObjectHeader,
+        accepted_places: &[String],
+    ) -> Result<Option<Opener>, Error> {
+        let keys = match self.stored_keys(store, target, header, accepted_places).await? {
+            Some(keys) if keys.is_empty() => return Err(self.key_object_missing(target, header)),
+            Some(keys) => keys,
+            None => return Ok(None),
+        };
+        self.prove(target, header, &keys).await.map(|(_, opener)| Some(opener))
+    }
+
+    /// Returns an object's data keys with the wrapped forms that the key store has, and that the
+    /// keyring may use; `None` if there is no key store, or nothing to look for.
+    pub(crate) async fn stored_keys(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        header: &ObjectHeader,
+        accepted_places: &[String],
+    ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
+        let Some(key_store) = self.key_store() else { return Ok(None) };
+        let slots = self.places().acceptable_slots(target, header, accepted_places)?;
+        if slots.is_empty() {
+            return Ok(None);
+        }
+        let mut keys = Vec::new();
+        for slot in &slots {
+            // Boxed, because the futures of reads nest deeply.
+            let found = key_store.keys((store, &**self.keyring()), target, slot).boxed();
+            keys.extend(found.await?);
+        }
+        Ok(Some(keys))
+    }
+
+    /// Stores the wrapped forms of the intermediate keys in `keys` in the key store, if there is one,
+    /// before an object relies on it. They must be of keys that this process made.
+    ///
+    /// # Errors
+    /// As [`KeyStore::publish`] and [`Vault::check_key_store`].
+    pub(crate) async fn publish(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        keys: &[EncryptedDataKey],
+    ) -> Result<(), Error> {
+        match self.key_store() {
+            // Boxed, because the futures of writes nest deeply.
+            Some(key_store) => key_store.publish(store, target, keys).boxed().await,
+            None => self.check_key_store(target, keys),
+        }
+    }
+
+    /// Refuses detached keys without a key store: no object under them could ever be opened.
+    pub(crate) fn check_key_store(
+        &self,
+        target: &ObjectRef,
+        keys: &[EncryptedDataKey],
+    ) -> Result<(), Error> {
+        let is_detached = |key: &EncryptedDataKey| key.wrap_context().is_detached();
+        if self.key_store().is_none() && keys.iter().any(is_detached) {
+            let message = "the keyring makes detached intermediate keys, and this client has no key \
+                           store for them";
+            return Err(target.error(ErrorKind::InvalidInput, message));
+        }
+        Ok(())
+    }
+
+    /// Describes that the key store has no key object that would open the object.
+    fn key_object_missing(&self, target: &ObjectRef, header: &ObjectHeader) -> Error {
+        let prefix = self.key_store_policy().reserved_prefix();
+        let place = format!("s3://{}/{prefix}", target.bucket);
+        let ids: Vec<_> =
+            header.slots().iter().map(|slot| slot.intermediate_id().to_string()).collect();
+        let message = format!(
+            "{place} has no key object of its intermediate key {} that the keyring can use",
+            ids.join(" or ")
+        );
+        target.error(ErrorKind::KeyObjectMissing, message)
+    }
+
+    /// Returns the opener of an object's body: by the keys in its metadata, or else by those of the
+    /// key store, or else by those of its sidecar, as far as the policies allow these.
     pub(crate) async fn opener(
         &self,
         store: &Store,
@@ -156,6 +285,18 @@ impl Vault {
         let error = match self.opener_by_metadata(target, header, accepted_places).await {
             Ok(opener) => return Ok(opener),
             Err(error) => error,
+        };
+        let error = match self.opener_by_key_store(store, target, header, accepted_places).await {
+            Ok(Some(opener)) => {
+                tracing::debug!(%error, "opened by a key object");
+                return Ok(opener);
+            }
+            Ok(None) => error,
+            Err(_) if header.keys().is_empty() && header.slots().is_empty() => error,
+            Err(failed) if header.keys().is_empty() => failed,
+            Err(failed) => {
+                error.with_suffix(&format!("nor does the key store help: {}", failed.message()))
+            }
         };
         let Some(suffix) = self.sidecars().suffix() else { return Err(error) };
         match Sidecar::find(store, target, suffix, header).await {
@@ -230,7 +371,7 @@ impl Vault {
             }
             InstructionFile::Denied
                 if pending.is_certain()
-                    || self.0.unencrypted == UnencryptedObjects::PassThrough =>
+                    || self.0.settings.unencrypted == UnencryptedObjects::PassThrough =>
             {
                 Err(denied_instruction_file(target, suffix))
             }
@@ -271,7 +412,7 @@ impl Vault {
     }
 
     fn not_sealed(&self, target: &ObjectRef, why: &str) -> Result<ObjectFormat, Error> {
-        match self.0.unencrypted {
+        match self.0.settings.unencrypted {
             UnencryptedObjects::PassThrough => Ok(ObjectFormat::Unencrypted),
             UnencryptedObjects::Refuse => {
                 let message = format!("the object is not sealed: {why}");

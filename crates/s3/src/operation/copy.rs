@@ -465,7 +465,8 @@ impl CopyObject {
         let header = if keys == object.info.keys() {
             sealed.clone()
         } else {
-            sealed.rewrapped(keys).map_err(|error| target.envelope_error(error))?
+            let others = sealed.clone().without_detached(|slot| object.has_stored(slot));
+            others.rewrapped(keys).map_err(|error| target.envelope_error(error))?
         };
         let header = header.with_missing(missing);
         object.check_fits(&header)?;
@@ -504,6 +505,9 @@ impl CopyObject {
         if new.plan(object, &mut keys)? {
             let made = new.make(object, &IntermediateKeys::default(), true).await?;
             keys = made.keys;
+            let Handle { store, vault, .. } = &self.handle;
+            let own = object.under_new_intermediate_keys(&keys)?;
+            vault.publish(store, object.target, &own).await?;
             report.opens = Opening::of(made.proven);
             report.added = keys.iter().map(|key| key.wrapping_key().to_owned()).collect();
         } else {
@@ -515,7 +519,11 @@ impl CopyObject {
     /// `true` if one of the keys in `header` opens the body; `false` if the caller may not know.
     async fn opens(&self, target: &ObjectRef, header: &ObjectHeader) -> Result<bool, Error> {
         let vault = &self.handle.vault;
-        let keys = vault.places().acceptable_keys(target, header, &[])?;
+        let mut keys = vault.places().acceptable_keys(target, header, &[])?;
+        if !header.detached().is_empty() {
+            let stored = vault.stored_keys(&self.handle.store, target, header, &[]).await?;
+            keys.extend(stored.unwrap_or_default());
+        }
         let keyrings = [Some(vault.keyring()), self.keyring.as_ref()];
         let proofs = Proofs::default();
         for keyring in keyrings.into_iter().flatten() {

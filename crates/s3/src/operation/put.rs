@@ -274,6 +274,7 @@ impl Put {
             .await
             .map_err(|error| target.keyring_error(vec![error]))?;
         let (data_key, keys, missing) = materials.into_parts();
+        vault.publish(&store, &target, &keys).await?;
         let sealer = Sealer::new(&data_key, &context.body_context(), salt);
         drop(data_key);
         let header = ObjectHeader::new(context, keys, *sealer.header(), plaintext_len)
@@ -314,6 +315,7 @@ impl Sealing<'_> {
         user_metadata: &HashMap<String, String>,
     ) -> Result<Vec<EncryptedDataKey>, Error> {
         let expected = vault.keyring().expected_keys(self.wrap_context);
+        vault.check_key_store(target, &expected)?;
         if !expected.is_empty() {
             let header = BodyHeader::expected(self.salt);
             ObjectHeader::new(self.context.clone(), expected.clone(), header, plaintext_len)

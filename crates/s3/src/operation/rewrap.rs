@@ -1,7 +1,7 @@
 //! Rewraps objects: changes their wrapped keys, without reading, moving or changing their bodies.
 
 mod forecast;
-mod key_changes;
+pub(crate) mod key_changes;
 mod key_storage;
 mod rewrapper;
 mod s3ec_rewrap;

@@ -1,6 +1,8 @@
-//! Companion objects: small objects beside an object, under its key and a suffix.
+//! Companion objects: small objects beside others, under an object's key and a suffix, or under a
+//! prefix of their own.
 //!
-//! Sidecars and instruction files are companions. Their content is none of this module's business.
+//! Sidecars, instruction files and key objects are companions. Their content is none of this module's
+//! business.
 
 use aws_sdk_s3::{
     operation::{head_object::HeadObjectOutput, put_object::builders::PutObjectFluentBuilder},
@@ -49,6 +51,11 @@ impl Companion {
     pub(crate) fn of(target: &ObjectRef, suffix: &str) -> Option<Self> {
         let key = format!("{}{suffix}", target.key);
         (key.len() <= MAX_KEY_LEN).then(|| Self(target.with_key(key)))
+    }
+
+    /// Returns the companion at this address.
+    pub(crate) fn at(address: ObjectRef) -> Self {
+        Self(address)
     }
 
     pub(crate) fn object(&self) -> &ObjectRef {

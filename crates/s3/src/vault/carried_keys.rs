@@ -63,6 +63,10 @@ impl CarriedKeys {
     ) -> Result<Self, Error> {
         let (target, wrap_context) = (object.target, object.wrap_context()?);
         let trusted = object.trusted_keys()?;
+        let is_detached = object.info.keys().is_empty();
+        if trusted.is_empty() && is_detached {
+            return Err(object.vault.only_detached(target));
+        }
         if trusted.is_empty() {
             let message = "the keyring has none of this object's wrapping keys";
             return Err(target.error(ErrorKind::NoMatchingKey, message));

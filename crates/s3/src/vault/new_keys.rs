@@ -115,9 +115,9 @@ impl<'a> NewKeys<'a> {
 
     /// Unwraps the object's data key, proves it, and wraps it under the keys of the keyring.
     pub(crate) async fn wrapped_again(&self, object: &ObjectKeys<'_>) -> Result<MadeKeys, Error> {
-        let ObjectKeys { vault, target, info, accepted_places, .. } = object;
+        let ObjectKeys { vault, target, info, .. } = object;
         let header = info.sealed_header(target)?;
-        let keys = vault.places().acceptable_keys(target, header, accepted_places)?;
+        let keys = object.acceptable_keys()?;
         // A wrapped key of anything but the body's own key would lose the object.
         let (data_key, _) = vault.prove(target, header, &keys).await?;
         let wrapped = self.keyring.wrap(&data_key, &object.wrap_context()?).await;

@@ -1,6 +1,8 @@
 //! An object's wrapped keys, wherever they are stored.
 
-use sealwax_envelope::{EncryptedDataKey, ObjectHeader, Place, WrapContext, metadata};
+use sealwax_envelope::{
+    EncryptedDataKey, Keyring as _, ObjectHeader, Place, SharedKeySlot, WrapContext, metadata,
+};
 
 use super::{Vault, sidecar::Sidecar};
 use crate::{
@@ -17,6 +19,8 @@ pub(crate) struct ObjectKeys<'a> {
     /// Keys in the object's metadata. `info` has those of its sidecar too.
     pub(crate) own_keys: Vec<EncryptedDataKey>,
     pub(crate) sidecar: Sidecar,
+    /// The object's detached data keys, with wrapped forms from the key store.
+    pub(crate) stored_keys: Vec<EncryptedDataKey>,
     /// Place that new wrapped keys are bound to.
     pub(crate) place: Option<Place>,
     /// Places that are accepted beside those of the policy.
@@ -51,8 +55,25 @@ impl<'a> ObjectKeys<'a> {
             }
             None => info,
         };
+        let header = info.sealed_header(target)?;
+        let mut stored_keys = Vec::new();
+        if !header.detached().is_empty() {
+            let stored = vault.stored_keys(store, target, header, accepted_places).await?;
+            stored_keys.extend(stored.unwrap_or_default());
+            stored_keys.retain(|key| key.wrap_context().is_detached());
+        }
         let place = vault.places().to_bind(to)?;
-        Ok(Self { vault, target, info, own_keys, sidecar, place, accepted_places, is_sidecar })
+        Ok(Self {
+            vault,
+            target,
+            info,
+            own_keys,
+            sidecar,
+            stored_keys,
+            place,
+            accepted_places,
+            is_sidecar,
+        })
     }
 
     /// Returns the binding of new wrapped keys of the data key.
@@ -60,13 +81,35 @@ impl<'a> ObjectKeys<'a> {
         Ok(self.info.sealed_header(self.target)?.wrap_context(self.place.clone()))
     }
 
+    /// Returns the keys at an accepted place, and those of the key store for detached data keys.
+    pub(crate) fn acceptable_keys(&self) -> Result<Vec<EncryptedDataKey>, Error> {
+        let header = self.info.sealed_header(self.target)?;
+        let keys = self.vault.places().acceptable_keys(self.target, header, self.accepted_places)?;
+        Ok(keys.into_iter().chain(self.stored_keys.iter().cloned()).collect())
+    }
+
     /// Returns the keys that the data key may be taken from: at an accepted place, and accepted by
     /// the keyring. KMS would re-encrypt for any other key just as well.
     pub(crate) fn trusted_keys(&self) -> Result<Vec<EncryptedDataKey>, Error> {
-        let header = self.info.sealed_header(self.target)?;
-        let keys =
-            self.vault.places().acceptable_keys(self.target, header, self.accepted_places)?;
-        Ok(keys.into_iter().filter(|key| self.vault.keyring().accepts(key)).collect())
+        let keys = self.acceptable_keys()?.into_iter();
+        Ok(keys.filter(|key| self.vault.keyring().accepts(key)).collect())
+    }
+
+    /// `true` if `slot` is one of the detached data keys whose wrapped forms were found.
+    pub(crate) fn has_stored(&self, slot: &SharedKeySlot) -> bool {
+        self.stored_keys.iter().any(|key| key.slot().as_ref() == Some(slot))
+    }
+
+    /// Returns those of `keys` that are under intermediate keys which the object does not have.
+    pub(crate) fn under_new_intermediate_keys(
+        &self,
+        keys: &[EncryptedDataKey],
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let slots = self.info.sealed_header(self.target)?.slots();
+        let known: Vec<_> = slots.iter().map(SharedKeySlot::intermediate_id).collect();
+        let is_new =
+            |key: &&EncryptedDataKey| key.intermediate_id().is_some_and(|id| !known.contains(&id));
+        Ok(keys.iter().filter(is_new).cloned().collect())
     }
 
     /// `true` if `key` may be used: it is at an accepted place, and accepted by the keyring.

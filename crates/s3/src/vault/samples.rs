@@ -90,6 +90,7 @@ impl Sample {
             info,
             own_keys: keys,
             sidecar: Sidecar::Absent,
+            stored_keys: Vec::new(),
             place,
             accepted_places: &[],
             is_sidecar: false,
@@ -118,6 +119,7 @@ pub(crate) fn vault_with(
         keyring: Arc::new(keyring),
         places: Default::default(),
         sidecars: Default::default(),
+        key_store: Default::default(),
         s3ec: Default::default(),
         unencrypted: UnencryptedObjects::Refuse,
     };

@@ -139,7 +139,7 @@ impl KeyChanges {
         self.changes.iter().any(|change| matches!(change, Change::Refresh))
     }
 
-    pub(super) fn allows_unproven(&self) -> bool {
+    pub(crate) fn allows_unproven(&self) -> bool {
         self.allows_unproven
     }
 
@@ -161,7 +161,12 @@ impl KeyChanges {
         self.changes.iter().map(name).collect()
     }
 
-    pub(super) fn all(&self) -> &[Change] {
+    /// `true` if keys to add that are present already are to be proven.
+    pub(crate) fn proves_present(&self) -> bool {
+        self.proves_present
+    }
+
+    pub(crate) fn all(&self) -> &[Change] {
         &self.changes
     }
 
@@ -189,7 +194,7 @@ impl KeyChanges {
     }
 
     /// Returns the keyrings of the changes that make new keys.
-    pub(super) fn keyrings(&self) -> impl Iterator<Item = &Arc<dyn Keyring>> {
+    pub(crate) fn keyrings(&self) -> impl Iterator<Item = &Arc<dyn Keyring>> {
         self.changes.iter().filter_map(|change| match change {
             Change::Add(keyring) | Change::Replace(keyring) => Some(keyring),
             Change::ReplaceS3ec(_) | Change::Remove(_) | Change::Refresh => None,

@@ -49,6 +49,10 @@ impl Wrapping {
         if let Some(envelope) = info.envelope().cloned() {
             return self.rewrap_s3ec(target, snapshot, info, &envelope).await;
         }
+        if !info.sealed_header(target)?.detached().is_empty() {
+            let message = "its wrapped keys are in a key store alone: rewrap the keys there";
+            return Err(target.error(ErrorKind::Unsupported, message));
+        }
         let object = self.object_keys(target, info, &snapshot).await?;
         // A sidecar can change while the object stays as it is.
         let alone = vault.sidecars().suffix().is_none() && !object.is_sidecar;
@@ -208,6 +212,14 @@ impl Wrapping {
                 Step::Wrap(new) => {
                     let MadeKeys { keys: made, proven } =
                         new.make(object, &self.intermediate_keys, new.replaces_all).await?;
+                    let Handle { store, vault, .. } = &self.handle;
+                    let own = object.under_new_intermediate_keys(&made)?;
+                    if own.iter().any(|key| key.wrap_context().is_detached()) {
+                        let message = "a rewrap keeps an object's wrapped keys in the object, and the \
+                                       keyring makes detached ones";
+                        return Err(object.target.error(ErrorKind::InvalidInput, message));
+                    }
+                    vault.publish(store, object.target, &own).await?;
                     if proven || new.replaces_all {
                         report.opens = Opening::of(proven);
                     }

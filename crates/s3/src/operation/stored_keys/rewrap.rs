@@ -1,0 +1,354 @@
+//! Rewrap of an intermediate key in a key store: for all objects under it, without touching them.
+
+use std::sync::Arc;
+
+use sealwax_envelope::{
+    EncryptedDataKey, KeyObject, KeyObjectName, Keyring, KeyringErrorKind, PlaintextDataKey, Unwrap,
+};
+
+use super::{StoredKey, StoredKeys, proof, wrapping_keys};
+use crate::{
+    error::{Error, ErrorKind, ObjectRef},
+    operation::rewrap::key_changes::{Change, KeyChanges},
+    vault::{
+        key_report::{KeyReport, Opening, add_names},
+        key_store::WrittenKey,
+        proofs::KeyProof,
+    },
+};
+
+/// Result of [`StoredKeys::rewrap`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredKeyOutput {
+    /// Result for each wrapping key. A key is proven if it was unwrapped and met the id of the
+    /// intermediate key; no object was opened.
+    pub report: KeyReport,
+    /// Wrapping keys whose key objects were deleted. A key object that can't be read is named by its
+    /// own name.
+    pub removed: Vec<String>,
+}
+
+impl StoredKeyOutput {
+    /// `true` if nothing was written and nothing deleted.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.report.added.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl StoredKeys {
+    /// Makes `changes` to the wrapped forms of `key`: adds, replaces and removes key objects.
+    ///
+    /// For a wrapping key to add, it costs one `GetObject`, one call to the key service (`ReEncrypt`
+    /// if possible) and one `PutObject`. One that has a key object already counts as claimed, at no
+    /// cost, unless [`KeyChanges::prove_present`] is set. A key object is deleted only after one that
+    /// stays, or a new one, was unwrapped and met the id; where the caller can't decrypt, it is kept.
+    /// The last one is never deleted.
+    ///
+    /// # Errors
+    /// * [`ErrorKind::InvalidInput`] if no key object would be left;
+    /// * [`ErrorKind::KeyObjectMissing`] if the keyring can use none of the key objects;
+    /// * [`ErrorKind::Unsupported`] for a refresh: key objects never change, and KMS keeps older key
+    ///   material;
+    /// * the failure of S3 or of the key service. Key objects that were there before are still there.
+    #[tracing::instrument(
+        name = "rewrap_stored_key",
+        skip_all,
+        fields(bucket = self.bucket, id = %key.id()),
+        err(level = "debug")
+    )]
+    pub async fn rewrap(
+        &self,
+        key: &StoredKey,
+        changes: &KeyChanges,
+    ) -> Result<StoredKeyOutput, Error> {
+        let target = self.target("rewrap keys", key)?;
+        let mut work = Work {
+            store: self,
+            target,
+            key,
+            sources: None,
+            unwrapped: None,
+            output: StoredKeyOutput::default(),
+        };
+        let mut doomed: Vec<KeyObjectName> = Vec::new();
+        let mut present: Vec<KeyObjectName> = key.names().to_vec();
+        for change in changes.all() {
+            match change {
+                Change::Add(keyring) | Change::Replace(keyring) => {
+                    let wanted = work.add(keyring, changes, &mut present).await?;
+                    if matches!(change, Change::Replace(_)) {
+                        doomed.extend(present.extract_if(.., |name| !wanted.contains(name)));
+                    }
+                }
+                Change::Remove(wrapping_key) => {
+                    let is_it = |name: &mut KeyObjectName| {
+                        // Which keyring a name belongs to, only its holder knows.
+                        providers().any(|provider| *name == name.under(provider, wrapping_key))
+                    };
+                    doomed.extend(present.extract_if(.., is_it));
+                }
+                Change::Refresh | Change::ReplaceS3ec(_) => {
+                    let message = "key objects never change, so they can't be refreshed; and none is \
+                                   of the S3 Encryption Client";
+                    return Err(work.target.error(ErrorKind::Unsupported, message));
+                }
+            }
+        }
+        if present.is_empty() {
+            let message = "no key object would be left: without one, objects can be lost";
+            return Err(work.target.error(ErrorKind::InvalidInput, message));
+        }
+        work.remove(doomed, &present, changes).await?;
+        Ok(work.output)
+    }
+}
+
+/// Providers of wrapping keys that this library knows.
+fn providers() -> impl Iterator<Item = &'static str> {
+    [crate::kms::KMS_PROVIDER, sealwax_envelope::LOCAL_PROVIDER].into_iter()
+}
+
+/// The rewrap of one intermediate key.
+struct Work<'a> {
+    store: &'a StoredKeys,
+    target: ObjectRef,
+    key: &'a StoredKey,
+    /// Wrapped forms that the client's keyring may use.
+    sources: Option<Vec<EncryptedDataKey>>,
+    /// The intermediate key itself, proven by its id.
+    unwrapped: Option<PlaintextDataKey>,
+    output: StoredKeyOutput,
+}
+
+impl Work<'_> {
+    /// Adds key objects under the wrapping keys of `keyring`. Returns the names of these.
+    async fn add(
+        &mut self,
+        keyring: &Arc<dyn Keyring>,
+        changes: &KeyChanges,
+        present: &mut Vec<KeyObjectName>,
+    ) -> Result<Vec<KeyObjectName>, Error> {
+        let (mut wanted, mut absent) = (Vec::new(), Vec::new());
+        for (provider, wrapping_key) in wrapping_keys(&**keyring) {
+            let name = self.key.names()[0].under(&provider, &wrapping_key);
+            wanted.push(name.clone());
+            if !present.contains(&name) {
+                absent.push(name);
+                continue;
+            }
+            if changes.proves_present() && !self.is_proven(keyring, &name, &wrapping_key).await? {
+                // Another one must open before this one goes.
+                self.unwrapped().await?;
+                self.delete(&name).await?;
+                absent.push(name);
+            } else if !changes.proves_present() {
+                add_names(&mut self.output.report.claimed, [wrapping_key]);
+            }
+        }
+        if absent.is_empty() {
+            return Ok(wanted);
+        }
+        for form in self.made(keyring).await? {
+            if !absent.contains(&form.name()) {
+                continue;
+            }
+            let StoredKeys { handle, .. } = self.store;
+            let name = form.form().wrapping_key().to_owned();
+            let written = self.store.key_store().write(&handle.store, &self.target, &form).await?;
+            match written {
+                WrittenKey::Stored => add_names(&mut self.output.report.added, [name]),
+                // Another writer was faster.
+                WrittenKey::Present => add_names(&mut self.output.report.claimed, [name]),
+            }
+            present.push(form.name());
+        }
+        Ok(wanted)
+    }
+
+    /// Wraps the intermediate key under the wrapping keys of `keyring`.
+    async fn made(&mut self, keyring: &Arc<dyn Keyring>) -> Result<Vec<KeyObject>, Error> {
+        let sources = self.sources().await?.to_vec();
+        let binding = sources[0].wrap_context().clone();
+        let mut made = None;
+        if self.unwrapped.is_none() {
+            match keyring.rewrap(&sources, &binding).await {
+                Ok(wrapped) => made = wrapped,
+                Err(error) if error.kind() == KeyringErrorKind::Throttled => {
+                    return Err(self.target.keyring_error(vec![error]));
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "not re-encrypted inside the key service: unwrapping");
+                }
+            }
+        }
+        let made = match made {
+            Some(made) => made,
+            None => {
+                self.unwrapped().await?;
+                let key = self.unwrapped.as_ref().expect("just unwrapped");
+                let wrapped = keyring.wrap(key, &binding).await;
+                wrapped.map_err(|error| self.target.keyring_error(vec![error]))?
+            }
+        };
+        let id = *self.key.id();
+        let made: Vec<_> = made.into_iter().filter_map(|form| KeyObject::of_new(id, form)).collect();
+        if made.is_empty() {
+            let message = "the keyring has no key to wrap under";
+            return Err(self.target.error(ErrorKind::InvalidInput, message));
+        }
+        Ok(made)
+    }
+
+    /// Deletes the key objects `doomed`, once one that stays is proven.
+    async fn remove(
+        &mut self,
+        doomed: Vec<KeyObjectName>,
+        present: &[KeyObjectName],
+        changes: &KeyChanges,
+    ) -> Result<(), Error> {
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        let StoredKeys { handle, .. } = self.store;
+        let mut names = Vec::new();
+        for name in &doomed {
+            let form = self.store.key_store().form(&handle.store, &self.target, name).await?;
+            names.push(form.map_or_else(|| name.to_string(), |it| it.wrapping_key().to_owned()));
+        }
+        if !changes.allows_unproven() && !self.opens_without(present, changes).await? {
+            add_names(&mut self.output.report.kept, names);
+            return Ok(());
+        }
+        for (name, wrapping_key) in doomed.iter().zip(names) {
+            self.delete(name).await?;
+            add_names(&mut self.output.removed, [wrapping_key]);
+        }
+        Ok(())
+    }
+
+    /// `true` if one of the key objects `present` was unwrapped and met the id, by the client's
+    /// keyring or one of the changes'; `false` if none of these may be asked.
+    async fn opens_without(
+        &mut self,
+        present: &[KeyObjectName],
+        changes: &KeyChanges,
+    ) -> Result<bool, Error> {
+        let StoredKeys { handle, .. } = self.store;
+        let mut failure = None;
+        let keyrings: Vec<_> =
+            std::iter::once(handle.vault.keyring()).chain(changes.keyrings()).cloned().collect();
+        for name in present {
+            let key_store = self.store.key_store();
+            let Some(form) = key_store.form(&handle.store, &self.target, name).await? else {
+                continue;
+            };
+            for keyring in &keyrings {
+                match proof(&self.target, keyring, &form).await {
+                    KeyProof::Proven { .. } => {
+                        self.output.report.opens = Opening::Proven;
+                        return Ok(true);
+                    }
+                    KeyProof::Unknown(error) if error.kind() == ErrorKind::AccessDenied => {}
+                    KeyProof::Unknown(error) => failure = failure.or(Some(error)),
+                    _ => {}
+                }
+            }
+        }
+        match failure {
+            Some(error) => Err(error
+                .with_prefix("no key object is deleted, because none of the others could be used")),
+            None => Ok(false),
+        }
+    }
+
+    /// `true` if the key object `name` holds the intermediate key, `false` if it is disproved.
+    async fn is_proven(
+        &mut self,
+        keyring: &Arc<dyn Keyring>,
+        name: &KeyObjectName,
+        wrapping_key: &str,
+    ) -> Result<bool, Error> {
+        let StoredKeys { handle, .. } = self.store;
+        let form = self.store.key_store().form(&handle.store, &self.target, name).await?;
+        let proof = match &form {
+            Some(form) => Some(proof(&self.target, keyring, form).await),
+            None => None,
+        };
+        match proof {
+            Some(KeyProof::Proven { .. }) => {
+                add_names(&mut self.output.report.proven, [wrapping_key.to_owned()]);
+                self.output.report.opens = Opening::Proven;
+                Ok(true)
+            }
+            Some(KeyProof::Unknown(error)) => Err(error),
+            Some(KeyProof::NotAsked | KeyProof::Unwrapped { .. }) => {
+                let message = format!("the keyring may not unwrap under {wrapping_key}");
+                Err(self.target.error(ErrorKind::NoMatchingKey, message))
+            }
+            Some(KeyProof::Disproved(_)) | None => {
+                add_names(&mut self.output.report.disproved, [wrapping_key.to_owned()]);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Returns the wrapped forms that the client's keyring may use, at least one: of the key objects
+    /// that it names, or else of any.
+    async fn sources(&mut self) -> Result<&[EncryptedDataKey], Error> {
+        if self.sources.is_none() {
+            let StoredKeys { handle, .. } = self.store;
+            let keyring = handle.vault.keyring();
+            let first = &self.key.names()[0];
+            let named: Vec<_> = wrapping_keys(&**keyring)
+                .iter()
+                .map(|(provider, wrapping_key)| first.under(provider, wrapping_key))
+                .filter(|name| self.key.names().contains(name))
+                .collect();
+            let others = self.key.names().iter().filter(|name| !named.contains(name));
+            let mut sources = Vec::new();
+            for names in [named.clone(), others.cloned().collect()] {
+                for name in names {
+                    let key_store = self.store.key_store();
+                    let form = key_store.form(&handle.store, &self.target, &name).await?;
+                    sources.extend(form.filter(|form| keyring.accepts(form)));
+                }
+                if !sources.is_empty() {
+                    break;
+                }
+            }
+            if sources.is_empty() {
+                let message = "the keyring can use none of its key objects";
+                return Err(self.target.error(ErrorKind::KeyObjectMissing, message));
+            }
+            self.sources = Some(sources);
+        }
+        Ok(self.sources.as_deref().unwrap_or_default())
+    }
+
+    /// Unwraps the intermediate key, which its id proves.
+    async fn unwrapped(&mut self) -> Result<(), Error> {
+        if self.unwrapped.is_some() {
+            return Ok(());
+        }
+        let sources = self.sources().await?.to_vec();
+        match self.store.handle.vault.keyring().unwrap(&sources).await {
+            Unwrap::Unwrapped(key) => {
+                self.output.report.opens = Opening::Proven;
+                self.unwrapped = Some(key);
+                Ok(())
+            }
+            Unwrap::Failed(failures) => Err(self.target.keyring_error(failures)),
+            Unwrap::NotMine => {
+                let message = "the keyring can use none of its key objects";
+                Err(self.target.error(ErrorKind::KeyObjectMissing, message))
+            }
+        }
+    }
+
+    async fn delete(&self, name: &KeyObjectName) -> Result<(), Error> {
+        let StoredKeys { handle, .. } = self.store;
+        self.store.key_store().delete(&handle.store, &self.target, name).await
+    }
+}

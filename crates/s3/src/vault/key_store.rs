@@ -1,0 +1,320 @@
+//! The key store: wrapped forms of intermediate keys, each in an object of its own beside the sealed
+//! objects. (docs/FORMAT.md, "Key store".)
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sealwax_envelope::{
+    EncryptedDataKey, KEY_OBJECT_LIMIT, KeyObject, KeyObjectName, Keyring, SharedKeySlot,
+};
+use tokio::time::Instant;
+
+use crate::{
+    error::{Error, ErrorKind, ObjectRef},
+    single_flight::SingleFlightCache,
+    store::{
+        Store,
+        companion::{Companion, Found, Replaces},
+        deletion::Look,
+        list::ListPages,
+    },
+};
+
+/// Default prefix of the keys of key objects.
+const DEFAULT_PREFIX: &str = ".sealwax/keys/";
+/// `Content-Type` of a key object.
+pub(crate) const CONTENT_TYPE: &str = "application/vnd.sealwax.key+json";
+/// Number of key objects of one intermediate key that a reader looks at. (FORMAT.md, "Limits".)
+pub(crate) const MAX_LOOKED_AT: usize = 64;
+/// Number of key objects that are read at once.
+const CONCURRENCY: usize = 8;
+/// Time for which a key object that was read is used without another look.
+const KNOWN_AGE: Duration = Duration::from_secs(300);
+/// Time for which a missing key object is taken as missing without another look.
+const MISSING_AGE: Duration = Duration::from_secs(15);
+
+/// Policy on key stores: whether a client keeps the wrapped forms of intermediate keys in the bucket,
+/// and reads those that are there if an object's own keys don't open it.
+///
+/// A key store adds keys to objects without touching them. An attacker who can write to the bucket
+/// can write key objects, and gains nothing by it: only the true intermediate key meets its id, and
+/// only the true data key the object's commitment.
+///
+/// ```
+/// use sealwax_s3::KeyStorePolicy;
+///
+/// assert_eq!(KeyStorePolicy::off().prefix(), None);
+/// assert_eq!(KeyStorePolicy::on().prefix(), Some(".sealwax/keys/"));
+/// assert_eq!(KeyStorePolicy::with_prefix("keys/writers").prefix(), Some("keys/writers/"));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyStorePolicy {
+    prefix: Option<String>,
+}
+
+impl KeyStorePolicy {
+    /// Uses no key store.
+    #[must_use]
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// Uses the key store below `.sealwax/keys/` of each bucket.
+    #[must_use]
+    pub fn on() -> Self {
+        Self::with_prefix(DEFAULT_PREFIX)
+    }
+
+    /// Uses the key store below `prefix`, to which a `/` is added if it does not end in one. An empty
+    /// prefix turns the key store off.
+    #[must_use]
+    pub fn with_prefix(prefix: impl Into<String>) -> Self {
+        let mut prefix = prefix.into();
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            prefix.push('/');
+        }
+        Self { prefix: Some(prefix).filter(|prefix| !prefix.is_empty()) }
+    }
+
+    /// Returns the prefix of the keys of key objects, with a `/` at its end, if the client uses a key
+    /// store.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        self.prefix.as_deref()
+    }
+
+    /// Returns the prefix that belongs to key objects, also if the client uses no key store.
+    #[must_use]
+    pub fn reserved_prefix(&self) -> &str {
+        self.prefix().unwrap_or(DEFAULT_PREFIX)
+    }
+}
+
+/// The key store of a client, with what is known of it.
+pub(crate) struct KeyStore {
+    prefix: String,
+    written: SingleFlightCache<(String, KeyObject), ()>,
+    read: SingleFlightCache<(String, KeyObjectName), Known<Option<EncryptedDataKey>>>,
+    listed: SingleFlightCache<(String, String), Known<Vec<KeyObjectName>>>,
+}
+
+/// What was found, and when.
+struct Known<T> {
+    found: T,
+    since: Instant,
+}
+
+/// Result of the attempt to store a key object.
+#[derive(Debug)]
+pub(crate) enum WrittenKey {
+    Stored,
+    /// A key object of that name is there already. It was left as it is.
+    Present,
+}
+
+impl KeyStore {
+    /// Returns the key store of a client with this policy.
+    pub(crate) fn of(policy: &KeyStorePolicy) -> Option<Self> {
+        policy.prefix().map(|prefix| Self {
+            prefix: prefix.to_owned(),
+            written: SingleFlightCache::default(),
+            read: SingleFlightCache::default(),
+            listed: SingleFlightCache::default(),
+        })
+    }
+
+    /// Returns the address of the key object `name`, in the bucket of `target`.
+    pub(crate) fn object(&self, target: &ObjectRef, name: &KeyObjectName) -> Companion {
+        Companion::at(target.with_key(format!("{}{name}", self.prefix)))
+    }
+
+    /// Stores the wrapped forms of the intermediate keys in `keys`, each once. They must be of
+    /// intermediate keys that this process made, which no other process can have stored.
+    ///
+    /// # Errors
+    /// The failure of S3; [`ErrorKind::Conflict`] if another object is there.
+    pub(crate) async fn publish(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        keys: &[EncryptedDataKey],
+    ) -> Result<(), Error> {
+        for form in keys.iter().filter_map(KeyObject::of) {
+            let slot = self.written.slot(&(target.bucket.clone(), form.clone()));
+            let write = || async {
+                match self.write(store, target, &form).await? {
+                    WrittenKey::Stored => Ok(()),
+                    WrittenKey::Present => {
+                        let at = self.object(target, &form.name());
+                        let message = "another object is where the key object of a new \
+                                       intermediate key belongs";
+                        Err(at.object().error(ErrorKind::Conflict, message))
+                    }
+                }
+            };
+            slot.get_or_try_init(write).await.map_err(|error: Error| {
+                error.with_prefix("nothing is stored, because a key object could not be stored")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Stores a key object, unless one of its name is there.
+    pub(crate) async fn write(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        form: &KeyObject,
+    ) -> Result<WrittenKey, Error> {
+        let at = self.object(target, &form.name());
+        let request = || store.s3().put_object().content_type(CONTENT_TYPE);
+        // A store may ignore the condition: then the same key is stored again.
+        match at.write(store, request, form.to_json(), Replaces::Nothing).await {
+            Ok(_) => {
+                self.forget(target, &form.name());
+                Ok(WrittenKey::Stored)
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(WrittenKey::Present),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes the key object `name`.
+    pub(crate) async fn delete(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        name: &KeyObjectName,
+    ) -> Result<(), Error> {
+        self.forget(target, name);
+        self.object(target, name).delete(store, Look::Once(None)).await
+    }
+
+    /// Forgets what is known of a key object.
+    fn forget(&self, target: &ObjectRef, name: &KeyObjectName) {
+        self.read.fresh_slot(&(target.bucket.clone(), name.clone()), |_| false);
+    }
+
+    /// Returns the data key in `slot` with each wrapped form that the store has and that `keyring`
+    /// may use: with those that the keyring names; if it has none of them, with any.
+    pub(crate) async fn keys(
+        &self,
+        (store, keyring): (&Store, &dyn Keyring),
+        target: &ObjectRef,
+        slot: &SharedKeySlot,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let expected = keyring.expected_keys(slot.wrap_context());
+        let named: BTreeSet<_> = expected
+            .iter()
+            .map(|key| slot.key_object_name(key.provider(), key.wrapping_key()))
+            .collect();
+        let keys = self.usable((store, keyring), target, slot, named.iter().cloned()).await?;
+        if !keys.is_empty() {
+            return Ok(keys);
+        }
+        let listed = self.names(store, target, slot).await?;
+        let others = listed.into_iter().filter(|name| !named.contains(name));
+        self.usable((store, keyring), target, slot, others).await
+    }
+
+    async fn usable(
+        &self,
+        (store, keyring): (&Store, &dyn Keyring),
+        target: &ObjectRef,
+        slot: &SharedKeySlot,
+        names: impl Iterator<Item = KeyObjectName>,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let reads = names.map(|name| async move { self.form(store, target, &name).await });
+        // Boxed, because the futures of reads nest deeply.
+        let reads = stream::iter(reads.collect::<Vec<_>>()).buffered(CONCURRENCY).boxed();
+        let forms: Vec<_> = reads.try_collect().await?;
+        let keys = forms.iter().flatten().filter_map(|form| slot.with_form(form));
+        Ok(keys.filter(|key| keyring.accepts(key)).collect())
+    }
+
+    /// Returns the wrapped form in the key object `name`; `None` if it is missing or not valid.
+    pub(crate) async fn form(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        name: &KeyObjectName,
+    ) -> Result<Option<EncryptedDataKey>, Error> {
+        let id = (target.bucket.clone(), name.clone());
+        let is_fresh = |known: &Known<Option<EncryptedDataKey>>| {
+            known.since.elapsed() < if known.found.is_some() { KNOWN_AGE } else { MISSING_AGE }
+        };
+        let slot = self.read.fresh_slot(&id, is_fresh);
+        let read = || async {
+            let since = Instant::now();
+            let found = self.read(store, target, name).await?;
+            Ok::<_, Error>(Known { found, since })
+        };
+        slot.get_or_try_init(read).await.map(|known| known.found.clone())
+    }
+
+    async fn read(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        name: &KeyObjectName,
+    ) -> Result<Option<EncryptedDataKey>, Error> {
+        let at = self.object(target, name);
+        let bytes = match at.read(store, KEY_OBJECT_LIMIT).await? {
+            Found::Object { bytes, .. } => bytes,
+            Found::Nothing => return Ok(None),
+            // Without the permission to list the bucket, S3 denies what does not exist.
+            Found::Denied(error) => {
+                tracing::debug!(%error, "a key object is taken as missing");
+                return Ok(None);
+            }
+        };
+        match KeyObject::parse(&bytes) {
+            Ok(stored) if stored.name() == *name => Ok(Some(stored.form().clone())),
+            Ok(_) => {
+                tracing::warn!(at = %at.object().key, "a key object under a wrong name is ignored");
+                Ok(None)
+            }
+            Err(error) => {
+                tracing::warn!(at = %at.object().key, %error, "a key object is ignored");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Returns the names of the key objects of the intermediate key in `slot`, 64 at most.
+    async fn names(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        slot: &SharedKeySlot,
+    ) -> Result<Vec<KeyObjectName>, Error> {
+        let folder = slot.key_object_name("", "").folder();
+        let id = (target.bucket.clone(), folder.clone());
+        let slot = self.listed.fresh_slot(&id, |known| known.since.elapsed() < MISSING_AGE);
+        let list = || async {
+            let since = Instant::now();
+            let prefix = format!("{}{folder}", self.prefix);
+            let most = i32::try_from(MAX_LOOKED_AT).expect("a small number");
+            let mut pages =
+                ListPages::objects(store.s3(), &target.bucket, prefix).max_keys(most);
+            let page = match pages.next_page().await {
+                Ok(page) => page.unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::AccessDenied => {
+                    tracing::debug!(%error, "the key store can't be listed");
+                    Default::default()
+                }
+                Err(error) => return Err(error.in_operation(target.operation)),
+            };
+            let name = |key: &str| KeyObjectName::parse(key.strip_prefix(&self.prefix)?);
+            let found = page.objects.iter().filter_map(|object| name(&object.key)).collect();
+            Ok::<_, Error>(Known { found, since })
+        };
+        slot.get_or_try_init(list).await.map(|known| known.found.clone())
+    }
+}
+
+impl fmt::Debug for KeyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyStore").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
