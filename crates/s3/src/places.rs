@@ -135,8 +135,10 @@ impl PlacePolicy {
         if keys.is_empty() && !header.detached().iter().any(|slot| is_here(slot.place())) {
             let of_keys = header.keys().iter().map(EncryptedDataKey::place);
             let of_slots = header.detached().iter().map(SharedKeySlot::place);
-            let mut bound: Vec<_> =
-                of_keys.chain(of_slots).map(|place| place.map_or("no place", Place::as_str)).collect();
+            let mut bound: Vec<_> = of_keys
+                .chain(of_slots)
+                .map(|place| place.map_or("no place", Place::as_str))
+                .collect();
             bound.dedup();
             let message = format!(
                 "its keys are bound to {}, not to {}: declare {} a replica of that bucket; or, if \

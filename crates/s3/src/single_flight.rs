@@ -42,11 +42,7 @@ impl<I: Clone + Eq + Hash, T> SingleFlightCache<I, T> {
 
 impl<I: Clone + Eq + Hash, T> SingleFlightCache<I, T> {
     /// Returns the slot of `id`, or a new one if what is in it is no longer fresh.
-    pub(crate) fn fresh_slot(
-        &self,
-        id: &I,
-        is_fresh: impl Fn(&T) -> bool,
-    ) -> Arc<OnceCell<T>> {
+    pub(crate) fn fresh_slot(&self, id: &I, is_fresh: impl Fn(&T) -> bool) -> Arc<OnceCell<T>> {
         let slot = self.slot(id);
         if slot.get().is_none_or(is_fresh) {
             return slot;

@@ -34,8 +34,8 @@ use sealwax_envelope::{
 
 use self::{
     instruction_file::InstructionFile,
-    object_kind::shredded_at,
     key_store::{KeyStore, KeyStorePolicy},
+    object_kind::shredded_at,
     proofs::no_matching_key,
     sidecar::{Sidecar, SidecarPolicy},
 };

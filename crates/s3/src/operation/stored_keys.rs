@@ -6,9 +6,7 @@ use std::{collections::VecDeque, fmt, pin::pin, sync::Arc};
 
 use aws_sdk_s3::primitives::DateTime;
 use futures_util::TryStreamExt as _;
-use sealwax_envelope::{
-    EncryptedDataKey, IntermediateKeyId, KeyObjectName, Keyring, WrapContext,
-};
+use sealwax_envelope::{EncryptedDataKey, IntermediateKeyId, KeyObjectName, Keyring, WrapContext};
 
 pub use self::rewrap::StoredKeyOutput;
 use super::Handle;
@@ -226,7 +224,11 @@ impl fmt::Debug for StoredKeys {
 }
 
 /// Unwraps `form` alone, from no cache. Its id proves what it holds.
-async fn proof(target: &ObjectRef, keyring: &Arc<dyn Keyring>, form: &EncryptedDataKey) -> KeyProof {
+async fn proof(
+    target: &ObjectRef,
+    keyring: &Arc<dyn Keyring>,
+    form: &EncryptedDataKey,
+) -> KeyProof {
     match keyring.unwrap_one(form).await {
         Ok(Some(unwrapped)) => KeyProof::Proven { by: Some(unwrapped.wrapping_key().to_owned()) },
         Ok(None) => KeyProof::NotAsked,

@@ -295,8 +295,7 @@ impl KeyStore {
             let since = Instant::now();
             let prefix = format!("{}{folder}", self.prefix);
             let most = i32::try_from(MAX_LOOKED_AT).expect("a small number");
-            let mut pages =
-                ListPages::objects(store.s3(), &target.bucket, prefix).max_keys(most);
+            let mut pages = ListPages::objects(store.s3(), &target.bucket, prefix).max_keys(most);
             let page = match pages.next_page().await {
                 Ok(page) => page.unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::AccessDenied => {

@@ -84,7 +84,8 @@ impl<'a> ObjectKeys<'a> {
     /// Returns the keys at an accepted place, and those of the key store for detached data keys.
     pub(crate) fn acceptable_keys(&self) -> Result<Vec<EncryptedDataKey>, Error> {
         let header = self.info.sealed_header(self.target)?;
-        let keys = self.vault.places().acceptable_keys(self.target, header, self.accepted_places)?;
+        let keys =
+            self.vault.places().acceptable_keys(self.target, header, self.accepted_places)?;
         Ok(keys.into_iter().chain(self.stored_keys.iter().cloned()).collect())
     }
 

@@ -193,7 +193,8 @@ impl Work<'_> {
             }
         };
         let id = *self.key.id();
-        let made: Vec<_> = made.into_iter().filter_map(|form| KeyObject::of_new(id, form)).collect();
+        let made: Vec<_> =
+            made.into_iter().filter_map(|form| KeyObject::of_new(id, form)).collect();
         if made.is_empty() {
             let message = "the keyring has no key to wrap under";
             return Err(self.target.error(ErrorKind::InvalidInput, message));
