@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_config::SdkConfig;
-use sealwax_s3::{Error, ErrorKind, ListedObject, Rewrapper, SealedClient};
+use sealwax_s3::{Error, ErrorKind, ListedObject, StoredKeyOutput};
 use serde_json::{Value, json};
 use tokio::{
     sync::Mutex,
@@ -19,7 +19,7 @@ use crate::{
     notification::Record,
     object_result::ObjectResult,
     runtime::Failure,
-    settings::{RawSettings, Settings},
+    settings::{RawSettings, Rewrappers, Settings},
 };
 
 /// Time reserved before the deadline to abort a multipart copy and to send the response.
@@ -37,17 +37,17 @@ const MAX_VERSION_ID_LEN: usize = 1024;
 pub(crate) struct Function {
     config: SdkConfig,
     raw: RawSettings,
-    /// Client and rewrapper of the last event; the next event usually belongs to the same job.
+    /// Client and rewrappers of the last event; the next event usually belongs to the same job.
     last: Mutex<Option<Made>>,
 }
 
-/// A client and a rewrapper, with the settings and the time that they were made for.
+/// A client and its rewrappers, with the settings and the time that they were made for.
 #[derive(Debug)]
 struct Made {
     raw: RawSettings,
     /// By the wall clock, which continues while Lambda has frozen the process.
     at: SystemTime,
-    pair: (SealedClient, Rewrapper),
+    rewrappers: Rewrappers,
 }
 
 impl Made {
@@ -168,51 +168,70 @@ impl Function {
             let why = format!("the version id has more than {MAX_VERSION_ID_LEN} bytes");
             return ObjectResult::permanent(format!("{}: {why}", ErrorKind::InvalidInput.name()));
         }
-        let (client, rewrapper) = match self.rewrapper(raw, settings).await {
-            Ok(pair) => pair,
+        let rewrappers = match self.rewrappers(raw, settings).await {
+            Ok(rewrappers) => rewrappers,
             Err(error) => return error.into(),
         };
-        let Some(until) = until else { return rewrap_named(&client, &rewrapper, object).await };
+        let Some(until) = until else { return rewrap_named(&rewrappers, object).await };
         if until > Instant::now() {
-            if let Ok(result) = timeout_at(until, rewrap_named(&client, &rewrapper, object)).await {
+            if let Ok(result) = timeout_at(until, rewrap_named(&rewrappers, object)).await {
                 return result;
             }
             // Waits until the dropped multipart copy is aborted.
-            client.settle().await;
+            rewrappers.client.settle().await;
         }
         ObjectResult::temporary(
             "timed out: raise the function's timeout, or rewrap this object with the sealwax command",
         )
     }
 
-    async fn rewrapper(
+    async fn rewrappers(
         &self,
         raw: &RawSettings,
         settings: &Settings,
-    ) -> Result<(SealedClient, Rewrapper), Error> {
+    ) -> Result<Rewrappers, Error> {
         let (mut last, now) = (self.last.lock().await, SystemTime::now());
         match &*last {
-            Some(made) if made.serves(raw, now) => Ok(made.pair.clone()),
+            Some(made) if made.serves(raw, now) => Ok(made.rewrappers.clone()),
             _ => {
                 // The old one is dropped first, with its keys.
                 *last = None;
-                let pair = settings.rewrapper(&self.config)?;
-                *last = Some(Made { raw: raw.clone(), at: now, pair: pair.clone() });
-                Ok(pair)
+                let rewrappers = settings.rewrappers(&self.config)?;
+                let made = Made { raw: raw.clone(), at: now, rewrappers: rewrappers.clone() };
+                *last = Some(made);
+                Ok(rewrappers)
             }
         }
     }
 }
 
-/// Rewraps an object.
+/// Rewraps the intermediate key that the key object `object` belongs to; `None` for any other object.
+async fn rewrap_key(
+    Rewrappers { client, changes, .. }: &Rewrappers,
+    object: &ListedObject,
+) -> Option<Result<StoredKeyOutput, Error>> {
+    client.key_store().prefix()?;
+    let rewrapped = async {
+        let store = client.stored_keys(&object.bucket)?;
+        let Some(name) = store.name_of(&object.key) else { return Ok(None) };
+        match store.find(&name).await? {
+            Some(key) => store.rewrap(&key, changes).await.map(Some),
+            // It was deleted since.
+            None => Ok(Some(StoredKeyOutput::default())),
+        }
+    };
+    rewrapped.await.transpose()
+}
+
+/// Rewraps an object, or the intermediate key of a key object.
 ///
 /// S3 Batch Operations repeats a task whose response it lost. The task then names a version that a
 /// rewrap has replaced, so the latest version is rewrapped instead.
-async fn rewrap_named(
-    client: &SealedClient,
-    rewrapper: &Rewrapper,
-    object: &ListedObject,
-) -> ObjectResult {
+async fn rewrap_named(rewrappers: &Rewrappers, object: &ListedObject) -> ObjectResult {
+    if let Some(result) = Box::pin(rewrap_key(rewrappers, object)).await {
+        return result.map_or_else(ObjectResult::from, ObjectResult::from);
+    }
+    let Rewrappers { client, objects: rewrapper, .. } = rewrappers;
     let outcome = rewrapper.rewrap_one(object).await;
     let (Some(version_id), Some(ErrorKind::Unsupported)) =
         (&object.version_id, outcome.error().map(Error::kind))
@@ -374,7 +393,7 @@ mod tests {
         let function = function(&[("SEALWAX_REWRAP_ADD", KEY)]);
         let settings = Settings::new(&function.raw).expect("settings");
         let made_at = async || {
-            function.rewrapper(&function.raw, &settings).await.expect("a rewrapper");
+            function.rewrappers(&function.raw, &settings).await.expect("a rewrapper");
             function.last.lock().await.as_ref().expect("made").at
         };
         let first = made_at().await;

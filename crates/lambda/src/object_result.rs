@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealwax_s3::{Error, RewrapOutcome, error_chain};
+use sealwax_s3::{Error, RewrapOutcome, StoredKeyOutput, error_chain};
 
 use crate::batch_operations::Code;
 
@@ -56,6 +56,34 @@ impl From<RewrapOutcome> for ObjectResult {
             RewrapOutcome::Changed(error) => Self::temporary(described(&error)),
             RewrapOutcome::Failed(error) => Self::from(error),
         }
+    }
+}
+
+/// Result for an intermediate key in a key store.
+impl From<StoredKeyOutput> for ObjectResult {
+    fn from(output: StoredKeyOutput) -> Self {
+        let report = &output.report;
+        if !report.kept.is_empty() {
+            let kept = report.kept.join(", ");
+            return Self::permanent(format!(
+                "kept: nothing proved the new keys, so the key store still has {kept}"
+            ));
+        }
+        if !output.is_unchanged() {
+            let (added, removed) = (report.added.len(), output.removed.len());
+            return Self::succeeded(format!(
+                "rewrapped: {added} key objects added, {removed} removed"
+            ));
+        }
+        if !report.claimed.is_empty() {
+            return Self::succeeded(
+                "claimed: the key store names the wanted keys, and nothing proved them",
+            );
+        }
+        if !report.proven.is_empty() {
+            return Self::succeeded("proven: the key store has the wanted keys");
+        }
+        Self::succeeded("unchanged: nothing to add or remove")
     }
 }
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aws_config::{Region, SdkConfig};
 use sealwax_s3::{
-    DiscoveryFilter, Error, KeyChanges, KeyStorage, KmsKeyArn, KmsKeyring, PlacePolicy, Rewrapper,
-    SealedClient, SidecarPolicy,
+    DiscoveryFilter, Error, KeyChanges, KeyStorage, KeyStorePolicy, KmsKeyArn, KmsKeyring,
+    PlacePolicy, Rewrapper, SealedClient, SidecarPolicy,
     aws_sdk_s3::{Client, config::Builder},
     envelope::CachingKeyring,
     s3ec::{CommitmentPolicy, S3ec},
@@ -32,11 +32,12 @@ enum JobAccess {
 const STRICT_POLICY: &str = "require-encrypt-require-decrypt";
 
 /// Names of all settings, and what a job may do with each.
-const NAMES: [(&str, JobAccess); 18] = [
+const NAMES: [(&str, JobAccess); 19] = [
     ("accounts", JobAccess::None),
     ("add", JobAccess::ChooseKeys),
     ("commitment_policy", JobAccess::Narrow(STRICT_POLICY)),
     ("instruction_file_suffix", JobAccess::None),
+    ("key_store", JobAccess::None),
     ("keys", JobAccess::None),
     ("kms_calls_per_second", JobAccess::None),
     ("legacy_unauthenticated_modes", JobAccess::Narrow("false")),
@@ -196,6 +197,16 @@ impl RawSettings {
     }
 }
 
+/// A client, and what it changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Rewrappers {
+    pub(crate) client: SealedClient,
+    /// Rewraps objects.
+    pub(crate) objects: Rewrapper,
+    /// Changes of the keys of a key store.
+    pub(crate) changes: KeyChanges,
+}
+
 /// Settings for objects of the S3 Encryption Client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct S3ecSettings {
@@ -238,6 +249,7 @@ pub(crate) struct Settings {
     replicas: Vec<(String, String)>,
     key_storage: KeyStorage,
     sidecars: SidecarPolicy,
+    key_store: KeyStorePolicy,
     /// Keys to read with.
     keys: Vec<KmsKeyArn>,
     /// Accounts whose keys may be used to read.
@@ -292,6 +304,11 @@ impl Settings {
             sidecars: raw
                 .get("sidecars")
                 .map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix),
+            key_store: match raw.get("key_store") {
+                None | Some("false") => KeyStorePolicy::off(),
+                Some("true") => KeyStorePolicy::on(),
+                Some(prefix) => KeyStorePolicy::with_prefix(prefix),
+            },
             keys,
             discovery,
             calls_per_second,
@@ -300,11 +317,11 @@ impl Settings {
         })
     }
 
-    /// Returns a client and a rewrapper.
+    /// Returns what rewraps objects and keys.
     ///
     /// # Errors
     /// The settings change no key.
-    pub(crate) fn rewrapper(&self, config: &SdkConfig) -> Result<(SealedClient, Rewrapper), Error> {
+    pub(crate) fn rewrappers(&self, config: &SdkConfig) -> Result<Rewrappers, Error> {
         let config = match &self.region {
             Some(region) => config.to_builder().region(region.clone()).build(),
             None => config.clone(),
@@ -327,9 +344,10 @@ impl Settings {
         // Unwraps an intermediate key once for many objects.
         let client = SealedClient::builder(Client::from_conf(s3), CachingKeyring::new(reading));
         let client = client.places(places).sidecars(self.sidecars.clone());
+        let client = client.key_store(self.key_store.clone());
         let client = client.s3ec(self.s3ec.to_client()).build();
-        let rewrapper = client.rewrapper(changes)?.key_storage(self.key_storage);
-        Ok((client, rewrapper))
+        let objects = client.rewrapper(changes.clone())?.key_storage(self.key_storage);
+        Ok(Rewrappers { client, objects, changes })
     }
 
     /// Returns the key changes in the order that the command uses: replace, add, refresh, remove.
@@ -399,6 +417,7 @@ mod tests {
             ],
             key_storage: KeyStorage::SidecarWhereNeeded,
             sidecars: SidecarPolicy::off(),
+            key_store: KeyStorePolicy::off(),
             keys: vec![EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN")],
             discovery: None,
             calls_per_second: None,
@@ -498,6 +517,7 @@ mod tests {
             ("replicas", Some("invoices-west=invoices"), "invoices-west=secrets", Err(RESERVED)),
             ("replicas", Some(""), "invoices-west=secrets", Err(RESERVED)),
             ("sidecars", None, ".sealwax", Err(RESERVED)),
+            ("key_store", None, ".sealwax", Err(RESERVED)),
             ("sidecars", Some(".sealwax"), "", Err(RESERVED)),
             // Keys to wrap under: the environment's own, of which a job chooses.
             ("add", None, WEST, Ok(Some(WEST))),

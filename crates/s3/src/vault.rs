@@ -90,6 +90,13 @@ impl Vault {
         Self(Arc::new(Inner { settings, key_store: key_store.clone() }))
     }
 
+    /// Returns a vault with another key store and the same settings.
+    #[cfg(test)]
+    pub(crate) fn with_key_store(&self, key_store: KeyStore) -> Self {
+        let settings = self.0.settings.clone();
+        Self(Arc::new(Inner { settings, key_store: Some(Arc::new(key_store)) }))
+    }
+
     /// Returns the key store, if there is one.
     pub(crate) fn key_store(&self) -> Option<&KeyStore> {
         self.0.key_store.as_deref()
@@ -128,7 +135,7 @@ impl Vault {
         let opener = |data_key: &PlaintextDataKey| {
             Opener::new(data_key, &header.context().body_context(), header.body_header())
         };
-        if keys.is_empty() {
+        if keys.is_empty() && header.keys().is_empty() {
             return Err(self.only_detached(target));
         }
         let data_key = self.unwrap(target, keys).await?;

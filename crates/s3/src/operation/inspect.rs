@@ -44,12 +44,15 @@ pub struct InspectOutput {
     /// Kind of the object.
     pub kind: ObjectKind,
     /// Encrypted data keys of a sealed object: those in its metadata, then those that only its
-    /// sidecar has.
+    /// sidecar has, then those that only the key store has.
     pub keys: Vec<InspectedKey>,
+    /// Ids of the detached intermediate keys that the object depends on. Their wrapped keys are in a
+    /// key store alone.
+    pub detached: Vec<String>,
     /// Wrapping keys that the object still lacks, by its metadata and its sidecar.
     pub missing: Vec<String>,
     /// `true` if the object may have keys that are not in `keys`: it does not name its wrapping key,
-    /// its sidecar cannot be used, or it is itself the sidecar or instruction file of an object and
+    /// its sidecar cannot be used, its keys are detached and no key store is read, or it is itself the sidecar or instruction file of an object and
     /// the client does not look for such a file.
     pub may_have_other_keys: bool,
     /// Generation of a sealed object.
@@ -76,6 +79,8 @@ pub struct InspectedKey {
     pub is_at_place: bool,
     /// `true` if the key is in the object's sidecar and not in its metadata.
     pub in_sidecar: bool,
+    /// `true` if the key is in the key store and neither in the object's metadata nor in its sidecar.
+    pub in_key_store: bool,
 }
 
 impl Inspect {
@@ -156,6 +161,7 @@ impl Inspect {
         Ok(InspectOutput {
             kind,
             keys: Vec::new(),
+            detached: Vec::new(),
             missing: Vec::new(),
             may_have_other_keys,
             generation: None,
@@ -192,17 +198,28 @@ async fn inspect_sealed(
     }
     let (own, more): (Vec<_>, Vec<_>) =
         joined.keys().iter().cloned().partition(|key| header.keys().contains(key));
-    let own_len = own.len();
-    let keys: Vec<_> = own.into_iter().chain(more).collect();
-    let is_at_place = |key| vault.places().accepts(&target, key, &[]);
-    let at_place = keys.iter().map(is_at_place).collect::<Result<Vec<_>, Error>>()?;
-    let inspected =
-        |(at, (key, is_at_place))| InspectedKey { key, is_at_place, in_sidecar: at >= own_len };
+    let mut stored = Vec::new();
+    if let Some(key_store) = vault.key_store() {
+        for slot in joined.slots() {
+            stored.extend(key_store.all_keys(store, &target, &slot).await?);
+        }
+        stored.retain(|key| !joined.keys().contains(key));
+    }
+    let mut keys = Vec::new();
+    let of_metadata = own.into_iter().map(|key| (key, false, false));
+    let of_sidecar = more.into_iter().map(|key| (key, true, false));
+    let of_key_store = stored.into_iter().map(|key| (key, false, true));
+    for (key, in_sidecar, in_key_store) in of_metadata.chain(of_sidecar).chain(of_key_store) {
+        let is_at_place = vault.places().accepts(&target, &key, &[])?;
+        keys.push(InspectedKey { key, is_at_place, in_sidecar, in_key_store });
+    }
+    let is_unread = vault.key_store().is_none() && !joined.detached().is_empty();
     Ok(InspectOutput {
         kind: ObjectKind::Sealwax,
-        keys: keys.into_iter().zip(at_place).enumerate().map(inspected).collect(),
+        keys,
+        detached: joined.detached().iter().map(|it| it.intermediate_id().to_string()).collect(),
         missing: joined.missing().iter().map(|it| it.wrapping_key().to_owned()).collect(),
-        may_have_other_keys: problem.is_some(),
+        may_have_other_keys: problem.is_some() || is_unread,
         generation: Some(joined.generation()),
         problem,
         target,

@@ -181,6 +181,7 @@ mod tests {
         InspectOutput {
             kind,
             keys: Vec::new(),
+            detached: Vec::new(),
             missing: Vec::new(),
             may_have_other_keys: false,
             generation: None,
@@ -211,7 +212,12 @@ mod tests {
             let budget = UploadBudget::new(1);
             let audit = KeyAudit::new(Handle { store, vault: vault(service), budget });
             let object = inspected(&sample, key, ObjectKind::Sealwax);
-            let key = InspectedKey { key: key.clone(), is_at_place, in_sidecar: false };
+            let key = InspectedKey {
+                key: key.clone(),
+                is_at_place,
+                in_sidecar: false,
+                in_key_store: false,
+            };
             let is_asked = !expected.is_empty();
             let proof = audit.prove(&object, &key).await;
             assert_eq!(matches!(&proof, KeyProof::Proven { by: Some(by) } if by == "a"), is_asked);

@@ -148,6 +148,20 @@ impl StoredKeys {
         }
     }
 
+    /// Returns the name of the key object at `key`, an S3 key; `None` if no key object has it.
+    #[must_use]
+    pub fn name_of(&self, key: &str) -> Option<KeyObjectName> {
+        key.strip_prefix(&self.prefix).and_then(KeyObjectName::parse)
+    }
+
+    /// Finds an intermediate key by the name of one of its key objects; `None` if it has none.
+    ///
+    /// # Errors
+    /// As [`ListPages::next_page`].
+    pub async fn find(&self, name: &KeyObjectName) -> Result<Option<StoredKey>, Error> {
+        self.list_below(&name.folder()).next_key().await
+    }
+
     /// Reads the wrapped forms of `key` that are valid, without using a key.
     ///
     /// # Errors

@@ -28,10 +28,16 @@ pub(crate) const CONTENT_TYPE: &str = "application/vnd.sealwax.key+json";
 pub(crate) const MAX_LOOKED_AT: usize = 64;
 /// Number of key objects that are read at once.
 const CONCURRENCY: usize = 8;
-/// Time for which a key object that was read is used without another look.
-const KNOWN_AGE: Duration = Duration::from_secs(300);
-/// Time for which a missing key object is taken as missing without another look.
-const MISSING_AGE: Duration = Duration::from_secs(15);
+/// Times for which an answer of the store is used without another look.
+#[derive(Debug, Clone, Copy)]
+struct Ages {
+    /// A key object that was read.
+    known: Duration,
+    /// A key object that is missing, and a list.
+    missing: Duration,
+}
+
+const AGES: Ages = Ages { known: Duration::from_secs(300), missing: Duration::from_secs(15) };
 
 /// Policy on key stores: whether a client keeps the wrapped forms of intermediate keys in the bucket,
 /// and reads those that are there if an object's own keys don't open it.
@@ -93,6 +99,7 @@ impl KeyStorePolicy {
 /// The key store of a client, with what is known of it.
 pub(crate) struct KeyStore {
     prefix: String,
+    ages: Ages,
     written: SingleFlightCache<(String, KeyObject), ()>,
     read: SingleFlightCache<(String, KeyObjectName), Known<Option<EncryptedDataKey>>>,
     listed: SingleFlightCache<(String, String), Known<Vec<KeyObjectName>>>,
@@ -117,6 +124,7 @@ impl KeyStore {
     pub(crate) fn of(policy: &KeyStorePolicy) -> Option<Self> {
         policy.prefix().map(|prefix| Self {
             prefix: prefix.to_owned(),
+            ages: AGES,
             written: SingleFlightCache::default(),
             read: SingleFlightCache::default(),
             listed: SingleFlightCache::default(),
@@ -217,9 +225,31 @@ impl KeyStore {
         self.usable((store, keyring), target, slot, others).await
     }
 
+    /// Returns the data key in `slot` with each wrapped form that the store has.
+    pub(crate) async fn all_keys(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        slot: &SharedKeySlot,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let names = self.names(store, target, slot).await?;
+        self.with_forms(store, target, slot, names.into_iter()).await
+    }
+
     async fn usable(
         &self,
         (store, keyring): (&Store, &dyn Keyring),
+        target: &ObjectRef,
+        slot: &SharedKeySlot,
+        names: impl Iterator<Item = KeyObjectName>,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let keys = self.with_forms(store, target, slot, names).await?;
+        Ok(keys.into_iter().filter(|key| keyring.accepts(key)).collect())
+    }
+
+    async fn with_forms(
+        &self,
+        store: &Store,
         target: &ObjectRef,
         slot: &SharedKeySlot,
         names: impl Iterator<Item = KeyObjectName>,
@@ -228,8 +258,7 @@ impl KeyStore {
         // Boxed, because the futures of reads nest deeply.
         let reads = stream::iter(reads.collect::<Vec<_>>()).buffered(CONCURRENCY).boxed();
         let forms: Vec<_> = reads.try_collect().await?;
-        let keys = forms.iter().flatten().filter_map(|form| slot.with_form(form));
-        Ok(keys.filter(|key| keyring.accepts(key)).collect())
+        Ok(forms.iter().flatten().filter_map(|form| slot.with_form(form)).collect())
     }
 
     /// Returns the wrapped form in the key object `name`; `None` if it is missing or not valid.
@@ -241,7 +270,8 @@ impl KeyStore {
     ) -> Result<Option<EncryptedDataKey>, Error> {
         let id = (target.bucket.clone(), name.clone());
         let is_fresh = |known: &Known<Option<EncryptedDataKey>>| {
-            known.since.elapsed() < if known.found.is_some() { KNOWN_AGE } else { MISSING_AGE }
+            let Ages { known: of_known, missing } = self.ages;
+            known.since.elapsed() < if known.found.is_some() { of_known } else { missing }
         };
         let slot = self.read.fresh_slot(&id, is_fresh);
         let read = || async {
@@ -290,7 +320,7 @@ impl KeyStore {
     ) -> Result<Vec<KeyObjectName>, Error> {
         let folder = slot.key_object_name("", "").folder();
         let id = (target.bucket.clone(), folder.clone());
-        let slot = self.listed.fresh_slot(&id, |known| known.since.elapsed() < MISSING_AGE);
+        let slot = self.listed.fresh_slot(&id, |known| known.since.elapsed() < self.ages.missing);
         let list = || async {
             let since = Instant::now();
             let prefix = format!("{}{folder}", self.prefix);
@@ -315,5 +345,118 @@ impl KeyStore {
 impl fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyStore").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealwax_envelope::{CachingKeyring, LocalKeyring, ObjectHeader, WrappedForms};
+
+    use super::*;
+    use crate::{
+        error::ErrorKind,
+        store::answers::{Answer, Requests, answering},
+        vault::{
+            Vault,
+            samples::{Sample, local, vault_with},
+        },
+    };
+
+    /// An object under a detached key that `a` wraps, and the key object.
+    struct Detached {
+        sample: Sample,
+        header: ObjectHeader,
+        key_object: KeyObject,
+    }
+
+    impl Detached {
+        async fn new() -> Self {
+            let sample = Sample::new("here");
+            let keyring =
+                CachingKeyring::new(local("a")).with_wrapped_forms(WrappedForms::Detached);
+            let keys = sample.wrapped(&keyring).await;
+            let key_object = KeyObject::of(&keys[0]).expect("an intermediate key");
+            let header = sample.header(keys);
+            assert_eq!(header.keys(), []);
+            Self { sample, header, key_object }
+        }
+
+        async fn open(&self, store: &Store, vault: &Vault) -> Result<(), ErrorKind> {
+            let opener = vault.opener(store, &self.sample.target, &self.header, &[]).await;
+            opener.map(drop).map_err(|error| error.kind())
+        }
+
+        /// Returns the request for its key object.
+        fn get(&self) -> String {
+            let name = self.key_object.name();
+            format!("GET /.sealwax/keys/{name} range:bytes=0-{KEY_OBJECT_LIMIT}")
+        }
+
+        /// Returns a store that has the key object, and answers 404 before that with `missing`.
+        fn store(&self, missing: u16) -> (Store, Requests) {
+            let content = self.key_object.to_json();
+            let name = self.key_object.name().to_string();
+            answering(move |request| match request.contains(&name) && missing == 0 {
+                true => Answer::new(200, content.clone()).with("etag", "\"e\""),
+                false if request.contains("list-type") => Answer::new(
+                    200,
+                    "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+                ),
+                false => Answer::new(if missing == 0 { 404 } else { missing }, ""),
+            })
+        }
+    }
+
+    fn reading(keyring: LocalKeyring, known: Duration, missing: Duration) -> Vault {
+        let vault = vault_with(keyring, |settings| settings.key_store = KeyStorePolicy::on());
+        let mut key_store = KeyStore::of(&KeyStorePolicy::on()).expect("a key store");
+        key_store.ages = Ages { known, missing };
+        vault.with_key_store(key_store)
+    }
+
+    const LONG: Duration = Duration::from_secs(3_600);
+
+    #[tokio::test]
+    async fn a_key_object_is_read_once_while_it_is_known() {
+        let object = Detached::new().await;
+        let (store, requests) = object.store(0);
+        for (age, expected) in [(LONG, 1), (Duration::ZERO, 3)] {
+            let vault = reading(local("a"), age, LONG);
+            for _ in 0..3 {
+                assert_eq!(object.open(&store, &vault).await, Ok(()));
+            }
+            assert_eq!(requests.take(), vec![object.get(); expected]);
+        }
+    }
+
+    /// A missing one may come at any time.
+    #[tokio::test]
+    async fn a_missing_key_object_is_looked_for_again_after_a_while() {
+        let object = Detached::new().await;
+        for (missing, age, looks) in
+            [(404, LONG, 1), (403, LONG, 1), (404, Duration::ZERO, 3), (403, Duration::ZERO, 3)]
+        {
+            let (store, requests) = object.store(missing);
+            let vault = reading(local("a"), LONG, age);
+            for _ in 0..3 {
+                let failed = Err(ErrorKind::KeyObjectMissing);
+                assert_eq!(object.open(&store, &vault).await, failed, "{missing}");
+            }
+            let asked = requests.take();
+            assert_eq!(asked.len(), 2 * looks, "the named one, and a list: {asked:?}");
+            assert_eq!(asked[0], object.get());
+        }
+        let (store, _) = object.store(500);
+        let failed = object.open(&store, &reading(local("a"), LONG, LONG)).await;
+        assert_eq!(failed, Err(ErrorKind::Unavailable), "it is not known to be missing");
+    }
+
+    #[tokio::test]
+    async fn without_the_policy_nothing_is_asked() {
+        let object = Detached::new().await;
+        let (store, requests) = object.store(0);
+        let vault = vault_with(local("a"), |_| {});
+        assert_eq!(object.open(&store, &vault).await, Err(ErrorKind::PolicyRefused));
+        assert_eq!(requests.take().len(), 0);
     }
 }
