@@ -69,7 +69,7 @@ pub struct AuditedObject {
     pub object: ListedObject,
     /// Kind of the object.
     pub kind: ObjectKind,
-    /// Keys that wrap its data key, as its metadata and its sidecar claim; of an object of the S3
+    /// Keys that wrap its data key, as its metadata, its sidecar and the key store claim; of an object of the S3
     /// Encryption Client, the one that unwrapped it for a proof.
     pub keys: Vec<AuditedKey>,
     /// `true` if it may have keys that are not in `keys`: it is an object of the S3 Encryption
@@ -102,6 +102,8 @@ pub struct AuditedKey {
     pub multi_region: bool,
     /// `true` if the object's sidecar names it and not its metadata.
     pub in_sidecar: bool,
+    /// `true` if only the key store names it.
+    pub in_key_store: bool,
     /// Place that it is bound to, as `bucket/key`; `None` if it is bound to none.
     pub place: Option<String>,
     /// Id of the intermediate key that it wraps, which many objects can share.
@@ -226,7 +228,8 @@ impl Dependence {
 impl Audit {
     /// Creates a job that reads with `client`. Its keyring is not used unless [`Audit::prove`] or
     /// [`Audit::key_material`] is set. If the client looks for sidecars, each sealed object costs
-    /// one `GetObject` more, and the sidecar's keys count as the object's.
+    /// one `GetObject` more, and the sidecar's keys count as the object's. If it uses a key store, the
+    /// keys there count too, at one list and one `GetObject` for each key object, not for each object.
     #[must_use]
     pub fn new(client: SealedClient) -> Self {
         Self {
@@ -444,6 +447,7 @@ impl AuditedKey {
             region: arn.as_ref().map(|arn| arn.region().to_owned()),
             multi_region: arn.is_some_and(|arn| arn.is_multi_region()),
             in_sidecar: inspected.in_sidecar,
+            in_key_store: inspected.in_key_store,
             place: key.place().map(|place| place.as_str().to_owned()),
             intermediate: key.intermediate_id().map(ToString::to_string),
             scope: key.scope().map(|scope| scope.as_str().to_owned()),
@@ -462,6 +466,7 @@ impl AuditedKey {
             region: arn.as_ref().map(|arn| arn.region().to_owned()),
             multi_region: arn.is_some_and(|arn| arn.is_multi_region()),
             in_sidecar: false,
+            in_key_store: false,
             place: None,
             intermediate: None,
             scope: None,
@@ -481,7 +486,7 @@ impl AuditedKey {
     }
 
     /// `true` for `wrapping_key` and for its replicas in other Regions.
-    fn is(&self, wrapping_key: &str) -> bool {
+    pub(crate) fn is(&self, wrapping_key: &str) -> bool {
         if self.wrapping_key == wrapping_key {
             return true;
         }
@@ -529,7 +534,7 @@ impl AuditedObject {
         key.is_at_place && (self.proof.is_none() || key.proof.is_good())
     }
 
-    fn counting_keys(&self) -> impl Iterator<Item = &AuditedKey> {
+    pub(crate) fn counting_keys(&self) -> impl Iterator<Item = &AuditedKey> {
         self.keys.iter().filter(|key| self.counts(key))
     }
 
@@ -750,6 +755,7 @@ pub(crate) mod tests {
             region: arn.as_ref().map(|arn| arn.region().to_owned()),
             multi_region: arn.is_some_and(|arn| arn.is_multi_region()),
             in_sidecar: false,
+            in_key_store: false,
             place: Some("b/k".to_owned()),
             intermediate: None,
             scope: None,

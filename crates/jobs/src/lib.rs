@@ -14,6 +14,7 @@ pub mod job;
 pub mod listing;
 pub mod merge;
 pub mod migrate;
+pub mod retire;
 pub mod rewrap;
 mod s3_error;
 mod text_lines;

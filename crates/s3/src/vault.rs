@@ -90,6 +90,11 @@ impl Vault {
         Self(Arc::new(Inner { settings, key_store: key_store.clone() }))
     }
 
+    /// Returns a vault with the same settings that knows nothing of the key store yet.
+    pub(crate) fn afresh(&self) -> Self {
+        Self::new(self.0.settings.clone())
+    }
+
     /// Returns a vault with another key store and the same settings.
     #[cfg(test)]
     pub(crate) fn with_key_store(&self, key_store: KeyStore) -> Self {

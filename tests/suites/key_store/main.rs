@@ -2,10 +2,11 @@
 
 mod detached;
 mod hostile;
+mod retire;
 mod rewrap;
 mod writers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealwax_s3::{
     ErrorKind, KeyStorePolicy, KmsKeyArn, S3Uri, SealedClient, StoredKey,

@@ -116,6 +116,13 @@ impl StoredKeys {
         Ok(Self { handle, bucket, prefix })
     }
 
+    /// Returns the same key store, without anything that is known of it: each key object is read again.
+    #[must_use]
+    pub fn afresh(mut self) -> Self {
+        self.handle.vault = self.handle.vault.afresh();
+        self
+    }
+
     /// Returns the bucket.
     #[must_use]
     pub fn bucket(&self) -> &str {
