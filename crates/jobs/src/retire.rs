@@ -164,12 +164,12 @@ pub struct Confirmed {
     pub proven: u64,
     /// Ids of intermediate keys that versions rely on, and of which no other key is proven any more.
     pub lost: BTreeSet<String>,
-    /// Versions that were looked at.
+    /// All versions of the summary.
     pub versions: u64,
 }
 
 impl Confirmed {
-    /// `true` if every version that was looked at opens without the key.
+    /// `true` if every version of the summary opens without the key.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.held == 0 && self.lost.is_empty() && self.versions > 0

@@ -93,5 +93,5 @@ async fn claims_and_nothing_are_not_enough() {
     let (summary, _) = looked_at(&keys.reader(&stack, [old]), new, &stack.object("empty")).await;
     assert_eq!(summary.versions, 0);
     let (_, confirmed) = looked_at(&keys.reader(&stack, [old]), new, &stack.object("empty")).await;
-    assert!(!confirmed.is_safe(), "nothing was looked at");
+    assert!(!confirmed.is_safe(), "there was no version");
 }

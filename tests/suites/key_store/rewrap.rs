@@ -29,7 +29,7 @@ impl Written {
         store.rewrap(&key, &changes).await.expect("rewrapped")
     }
 
-    /// Returns all objects as they are stored.
+    /// Returns all stored objects.
     async fn stored(&self) -> Vec<Stored> {
         let mut stored = Vec::new();
         for uri in &self.uris {

@@ -65,7 +65,7 @@ impl CacheLimits {
     }
 
     /// Sets how long new objects are written under one intermediate key, and leaves the age for
-    /// reading as it is.
+    /// reading unchanged.
     ///
     /// With a key store, fewer and longer-lived keys make a rewrap of all keys cheap: with one hour,
     /// a writer makes at most 24 keys a day for each encryption context and scope.

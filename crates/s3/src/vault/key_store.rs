@@ -115,7 +115,7 @@ struct Known<T> {
 #[derive(Debug)]
 pub(crate) enum WrittenKey {
     Stored,
-    /// A key object of that name is there already. It was left as it is.
+    /// A key object of that name is there already. It stays unchanged.
     Present,
 }
 
