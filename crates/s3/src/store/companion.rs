@@ -1,8 +1,8 @@
 //! Companion objects: small objects beside others, under an object's key and a suffix, or under a
 //! prefix of their own.
 //!
-//! Sidecars, instruction files and key objects are companions. Their content is none of this module's
-//! business.
+//! Sidecars, instruction files and key objects are companions. This module does not know their
+//! content.
 
 use aws_sdk_s3::{
     operation::{head_object::HeadObjectOutput, put_object::builders::PutObjectFluentBuilder},
