@@ -6,6 +6,10 @@ locals {
     # Roles that audit, verify and rewrap whole prefixes.
     { for name in ["reader", "disaster-recovery"] : "${name}-list" => { role = name, policy = "list" } },
     var.readers_audit_key_material ? { "reader-key-material" = { role = "reader", policy = "key-material" } } : {},
+    {
+      for name in ["writer", "reader", "disaster-recovery"] :
+      "${name}-key-store" => { role = name, policy = "${name}-key-store" } if var.key_store
+    },
     var.writers_resume ? { "writer-resume" = { role = "writer", policy = "writer-resume" } } : {},
   )
 }

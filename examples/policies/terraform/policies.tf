@@ -4,6 +4,9 @@ locals {
   arn     = "arn:${local.partition}"
   buckets = { source = var.bucket, replica = var.replica_bucket }
   objects = { for side, bucket in local.buckets : side => "${local.arn}:s3:::${bucket}/${var.prefix}*" }
+  key_objects = {
+    for side, bucket in local.buckets : side => "${local.arn}:s3:::${bucket}/${var.key_store_prefix}*"
+  }
 
   role_names = ["writer", "reader", "disaster-recovery", "uploads", "shred", "auditor"]
   role = {
@@ -439,6 +442,65 @@ locals {
       ]
     }
 
+    "writer-key-store" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid       = "CreateKeyObjects"
+            Effect    = "Allow"
+            Action    = "s3:PutObject"
+            Resource  = local.key_objects.source
+            Condition = { Null = { "s3:if-none-match" = "false" } }
+          },
+        ],
+        [
+          # Checks after a lost response whether the key object was stored.
+          {
+            Sid      = "CheckKeyObjects"
+            Effect   = "Allow"
+            Action   = "s3:GetObject"
+            Resource = local.key_objects.source
+          },
+        ],
+      ])
+    }
+
+    "reader-key-store" = {
+      Version = "2012-10-17"
+      Statement = [
+        {
+          Sid      = "ReadKeyObjects"
+          Effect   = "Allow"
+          Action   = "s3:GetObject"
+          Resource = [local.key_objects.source, local.key_objects.replica]
+        },
+      ]
+    }
+
+    "disaster-recovery-key-store" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid       = "ListKeyObjects"
+            Effect    = "Allow"
+            Action    = "s3:ListBucket"
+            Resource  = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}"]
+            Condition = { StringLike = { "s3:prefix" = "${var.key_store_prefix}*" } }
+          },
+        ],
+        [
+          {
+            Sid      = "ChangeKeyObjects"
+            Effect   = "Allow"
+            Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+            Resource = [local.key_objects.source, local.key_objects.replica]
+          },
+        ],
+      ])
+    }
+
     "shred" = {
       Version = "2012-10-17"
       Statement = flatten([
@@ -597,7 +659,7 @@ locals {
               "s3:GetObjectVersionForReplication",
               "s3:GetObjectVersionTagging",
             ]
-            Resource = local.objects.source
+            Resource = [local.objects.source, local.key_objects.source]
           },
         ],
         [
@@ -605,7 +667,7 @@ locals {
             Sid      = "WriteReplica"
             Effect   = "Allow"
             Action   = ["s3:ReplicateObject", "s3:ReplicateTags"]
-            Resource = local.objects.replica
+            Resource = [local.objects.replica, local.key_objects.replica]
           },
         ],
       ])

@@ -146,5 +146,27 @@ resource "aws_s3_bucket_replication_configuration" "to_replica" {
     }
   }
 
+  dynamic "rule" {
+    for_each = var.key_store ? [0] : []
+
+    content {
+      id       = "key-store-to-replica"
+      priority = 2
+      status   = "Enabled"
+
+      filter {
+        prefix = var.key_store_prefix
+      }
+
+      delete_marker_replication {
+        status = "Disabled"
+      }
+
+      destination {
+        bucket = aws_s3_bucket.replica.arn
+      }
+    }
+  }
+
   depends_on = [aws_s3_bucket_versioning.source, aws_s3_bucket_versioning.replica]
 }

@@ -36,6 +36,18 @@ variable "intermediate_keys" {
   default     = false
 }
 
+variable "key_store" {
+  description = "Attach the permissions for a key store to the roles, and replicate it. Needs intermediate_keys."
+  type        = bool
+  default     = false
+}
+
+variable "key_store_prefix" {
+  description = "Prefix of the key store's objects."
+  type        = string
+  default     = ".sealwax/keys/"
+}
+
 variable "readers_audit_key_material" {
   description = "Let readers ask KMS which key material wrapped an object."
   type        = bool
