@@ -31,6 +31,12 @@ pub(crate) enum Document {
     IamList,
     /// IAM policy for `rewrap` and `drill`
     IamDisasterRecovery,
+    /// Addition for `put` with a key store
+    IamWriterKeyStore,
+    /// Addition for `get` and `cat` with a key store
+    IamReaderKeyStore,
+    /// Addition for `keys rewrap`
+    IamDisasterRecoveryKeyStore,
     /// IAM policy for `audit` without the use of keys
     IamAuditor,
     /// IAM policy for `shred`
@@ -63,6 +69,11 @@ impl Document {
             Self::IamReader => document!("iam-reader.json"),
             Self::IamList => document!("iam-list.json"),
             Self::IamDisasterRecovery => document!("iam-disaster-recovery.json"),
+            Self::IamWriterKeyStore => document!("iam-writer-key-store.json"),
+            Self::IamReaderKeyStore => document!("iam-reader-key-store.json"),
+            Self::IamDisasterRecoveryKeyStore => {
+                document!("iam-disaster-recovery-key-store.json")
+            }
             Self::IamAuditor => document!("iam-auditor.json"),
             Self::IamShred => document!("iam-shred.json"),
             Self::IamUploads => document!("iam-uploads.json"),
