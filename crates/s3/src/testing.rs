@@ -34,7 +34,9 @@ use aws_sdk_s3::{
     },
 };
 
-use crate::{KmsKeyArn, KmsKeyring, SealedClient};
+use sealwax_envelope::Keyring;
+
+use crate::{KmsKeyArn, KmsKeyring, SealedClient, SealedClientBuilder};
 
 /// An error during set-up or clean-up.
 pub type SetupError = Box<dyn std::error::Error + Send + Sync>;
@@ -173,6 +175,22 @@ impl TestRegion {
     #[must_use]
     pub fn client(&self) -> SealedClient {
         SealedClient::builder(self.s3(), self.keyring()).build()
+    }
+
+    /// Begins a client over `keyring`, for other settings than those of [`client`](Self::client): a key
+    /// store, for example.
+    ///
+    /// ```no_run
+    /// # fn example(region: &sealwax_s3::testing::TestRegion) {
+    /// use sealwax_s3::{KeyStorePolicy, envelope::CachingKeyring};
+    ///
+    /// let keyring = CachingKeyring::new(region.keyring());
+    /// let client = region.client_builder(keyring).key_store(KeyStorePolicy::on()).build();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn client_builder(&self, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+        SealedClient::builder(self.s3(), keyring)
     }
 
     /// Deletes the bucket with all object versions, and schedules the keys for deletion.

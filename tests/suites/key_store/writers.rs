@@ -75,3 +75,62 @@ async fn on_seaweedfs() {
     put(&client(Box::new(CachingKeyring::new(local_keyring("first")))), &uri).await;
     add_at_once(|| client(Box::new(local_keyring("first"))), uri.bucket(), &uri).await;
 }
+
+/// Copies the key objects of each bucket to the other one, as replication in both directions does.
+async fn replicate(s3: &Client, keys: [&Keys; 2]) {
+    let [here, there] = [keys[0].objects(s3).await, keys[1].objects(s3).await];
+    for (objects, to) in [(here, keys[1]), (there, keys[0])] {
+        for (key, content) in objects {
+            to.store(s3, &key, content).await;
+        }
+    }
+}
+
+/// Where both add the same wrapping key, one of the two objects wins, and each of them holds the key.
+#[tokio::test]
+async fn in_two_buckets_that_replicate_into_each_other() {
+    let (stack, here) = (LocalStack::new(east()), Keys::new());
+    let there = Keys { bucket: west().bucket, ..here.clone() };
+    let s3 = stack.s3();
+    let uri = stack.object("shared");
+    put(&here.client(&stack, CachingKeyring::new(local_keyring("first"))), &uri).await;
+    replicate(&s3, [&here, &there]).await;
+    let client = |keys: &Keys| keys.client(&LocalStack::new(east()), local_keyring("first"));
+    let add = |keys: Keys, names: [&'static str; 2]| {
+        let client = client(&keys);
+        async move {
+            let key = keys.only(&client).await;
+            let store = client.stored_keys(&keys.bucket).expect("a key store");
+            for name in names {
+                let changes = KeyChanges::new().add_keys(local_keyring(name));
+                store.rewrap(&key, &changes).await.expect("rewrapped");
+            }
+        }
+    };
+    let writers = [
+        add(here.clone(), ["one", "both"]),
+        add(there.clone(), ["two", "both"]),
+        add(here.clone(), ["three", "one"]),
+        add(there.clone(), ["four", "two"]),
+    ];
+    let replication = async {
+        for _ in 0..3 {
+            replicate(&s3, [&here, &there]).await;
+        }
+    };
+    futures_util::future::join(join_all(writers), replication).await;
+    replicate(&s3, [&here, &there]).await;
+    for keys in [&here, &there] {
+        let key = keys.only(&client(keys)).await;
+        let names = ["first", "one", "two", "three", "four", "both"];
+        assert_eq!(key.names().len(), names.len(), "{}", keys.bucket);
+        for name in names {
+            let reader = keys.client(&LocalStack::new(east()), local_keyring(name));
+            let store = reader.stored_keys(&keys.bucket).expect("a key store");
+            let proven = store.prove(&key).await.expect("read");
+            let own = proven.iter().find(|it| it.form.wrapping_key() == name).expect(name);
+            let is_proven = matches!(own.proof, sealwax_s3::KeyProof::Proven { .. });
+            assert!(is_proven, "{name} in {}: {:?}", keys.bucket, own.proof);
+        }
+    }
+}
