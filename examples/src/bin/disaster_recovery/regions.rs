@@ -3,9 +3,11 @@
 use std::env;
 
 use aws_config::{BehaviorVersion, SdkConfig};
-use sealwax_s3::{KmsKeyArn, KmsKeyring, PlacePolicy, SealedClient};
+use sealwax_s3::{
+    KmsKeyArn, KmsKeyring, PlacePolicy, SealedClient, SealedClientBuilder, envelope::Keyring,
+};
 
-use super::Result;
+use super::{Result, counting::Counting, report::Calls};
 
 /// Both Regions, as `localstack/seed.py` made them.
 pub(crate) struct Regions {
@@ -21,6 +23,7 @@ pub(crate) struct Region {
     key: KmsKeyArn,
     kms: aws_sdk_kms::Client,
     config: SdkConfig,
+    http: Counting,
 }
 
 impl Regions {
@@ -34,9 +37,11 @@ impl Regions {
 
 impl Region {
     async fn new(name: &'static str, prefix: &str, endpoint: &str) -> Result<Self> {
+        let http = Counting::new();
         let defaults = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(name)
-            .endpoint_url(endpoint);
+            .endpoint_url(endpoint)
+            .http_client(http.clone());
         let config = defaults.load().await;
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         Ok(Self {
@@ -46,7 +51,18 @@ impl Region {
             key: variable(&format!("{prefix}_KEY"))?.parse()?,
             kms: aws_sdk_kms::Client::new(&config),
             config,
+            http,
         })
+    }
+
+    /// Returns the numbers of requests of this Region's clients so far.
+    pub(crate) fn calls(&self) -> Calls {
+        self.http.calls()
+    }
+
+    /// Returns a keyring of this Region's clients with the key of `other` only.
+    pub(crate) fn keyring_of(&self, other: &Self) -> KmsKeyring {
+        KmsKeyring::builder(&self.config).key(&other.key).build().expect("a parsed ARN")
     }
 
     /// Returns a keyring with this Region's key only.
@@ -61,8 +77,17 @@ impl Region {
 
     /// Returns a client that accepts this Region's bucket as a replica of `source`.
     pub(crate) fn replica_client(&self, keyring: KmsKeyring, source: &str) -> SealedClient {
+        self.replica_builder(keyring, source).build()
+    }
+
+    /// Begins such a client.
+    pub(crate) fn replica_builder(
+        &self,
+        keyring: impl Keyring + 'static,
+        source: &str,
+    ) -> SealedClientBuilder {
         let places = PlacePolicy::bound().replica_of(&self.bucket, source);
-        SealedClient::builder(self.s3.clone(), keyring).places(places).build()
+        SealedClient::builder(self.s3.clone(), keyring).places(places)
     }
 
     /// Returns the number of parts of an object.
