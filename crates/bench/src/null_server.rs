@@ -5,6 +5,7 @@
 //! and authenticates nothing. Each connection has a thread.
 
 mod aws_json;
+mod generated_keys;
 mod generated_objects;
 mod http;
 mod objects;

@@ -35,9 +35,19 @@ const BUCKET: &str = "sealwax-bench";
 struct Run {
     what: &'static str,
     store: &'static str,
+    unit: Unit,
+    /// Number of units.
     objects: u64,
     cost: Cost,
     requests: Counts,
+}
+
+/// What a run works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Object,
+    /// An intermediate key of a key store, with any number of objects under it.
+    Key,
 }
 
 /// Measures everything and writes the report.
@@ -79,6 +89,16 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         runs.push(measured("apply to a listing", &server, objects, &apply, directory.path())?);
         fs::remove_file(&journal)?;
     }
+    // As many as 300 million objects of 20 writers with hourly keys have in a year.
+    let (thousand, year) = if quick { (1_000, 2_000) } else { (1_000, 175_000) };
+    for keys in [thousand, year] {
+        for (what, args) in KEY_RUNS {
+            let mut command = sealwax(&server, None)?;
+            command.arg("keys").args(args).arg("s3://many").arg(format!("--key-store=k{keys}/"));
+            let run = measured(what, &server, keys, &command, directory.path())?;
+            runs.push(Run { unit: Unit::Key, ..run });
+        }
+    }
     if let Ok(store) = env::var("SEALWAX_TEST_SEAWEEDFS_URL") {
         runs.push(real(&server, &store, if quick { 1000 } else { 10_000 }, directory.path())?);
     }
@@ -95,6 +115,12 @@ pub(crate) fn run(quick: bool) -> Result<()> {
 }
 
 const EDIT: [&str; 4] = ["--add", OTHER_ARN, "--key", KEY_ARN];
+/// Commands on a key store: the name of the run, and the subcommand with its options.
+const KEY_RUNS: [(&str, &[&str]); 3] = [
+    ("list the keys", &["ls", "--json", "--key", KEY_ARN, "--key", OTHER_ARN]),
+    ("rewrap the keys", &["rewrap", "--quiet", "--key", KEY_ARN, "--add", OTHER_ARN]),
+    ("verify the keys", &["verify", "--quiet", "--key", KEY_ARN]),
+];
 const APPLY: [&str; 3] = ["--apply", "--quiet", "--journal"];
 
 trait Owned {
@@ -150,7 +176,7 @@ fn measured(
     let (cost, _) = measure::run(command, Stdin::Nothing, directory)?;
     let requests = server.counts()?.since(&before);
     eprintln!("{what}, {objects} objects: {cost:?}");
-    Ok(Run { what, store: "null", objects, cost, requests })
+    Ok(Run { what, store: "null", unit: Unit::Object, objects, cost, requests })
 }
 
 /// Seals objects in a real store, rewraps them, and reads some with the new key alone.
@@ -217,11 +243,21 @@ fn real(server: &Server, store: &str, objects: u64, directory: &Path) -> Result<
         }
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
     })?;
-    Ok(Run { what: "apply to a listing", store: "SeaweedFS", objects, cost, requests })
+    let (what, store) = ("apply to a listing", "SeaweedFS");
+    Ok(Run { what, store, unit: Unit::Object, objects, cost, requests })
 }
 
 fn credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "bench")
+}
+
+impl Unit {
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Object => "objects",
+            Self::Key => "keys",
+        }
+    }
 }
 
 impl Run {
@@ -232,10 +268,13 @@ impl Run {
     /// `true` if the run meets the targets.
     fn meets(&self) -> bool {
         let fast = self.store != "null" || self.per_cpu_second() >= MUST_RATE;
-        let once = ["HeadObject", "ReEncrypt", "CopyObject"]
-            .iter()
-            .all(|call| self.requests.get(call) <= self.objects);
-        fast && once && self.cost.memory <= MUST_MEMORY && self.requests.get("bytes_in") == 0
+        let calls: &[_] = match self.unit {
+            Unit::Object => &["HeadObject", "ReEncrypt", "CopyObject"],
+            Unit::Key => &["GetObject", "ReEncrypt", "Decrypt", "PutObject"],
+        };
+        let once = calls.iter().all(|call| self.requests.get(call) <= self.objects);
+        let no_bodies = self.unit == Unit::Key || self.requests.get("bytes_in") == 0;
+        fast && once && self.cost.memory <= MUST_MEMORY && no_bodies
     }
 }
 
@@ -246,8 +285,9 @@ fn report(runs: &[Run]) -> Result<String> {
     text += &machine::describe()?;
     text += &format!(
         "\nTargets: {MUST_RATE:.0} objects per second of the client's CPU time (one core) against the null server; \
-         one `HeadObject`, one KMS call and one copy per object, and no body byte; at most {} MiB of memory for any \
-         number of objects.\n\n",
+         one `HeadObject`, one KMS call and one copy per object, and no body byte; for an intermediate key of a key store, \
+         one `GetObject`, one KMS call and one `PutObject`; at most {} MiB of memory for any \
+         number of objects or keys.\n\n",
         MUST_MEMORY >> 20
     );
     text += "Each object has one wrapping key, and gets a second one of the same Region (KMS `ReEncrypt`). Each run is a \
@@ -255,7 +295,7 @@ fn report(runs: &[Run]) -> Result<String> {
              server is S3 and KMS on the loopback interface and stores nothing. With SeaweedFS, it is only KMS, and \
              1 % of the objects are read with the new key afterwards. CPU is the command's user and system time; \
              memory is its peak resident set size. Traffic is plain HTTP.\n\n";
-    text += "| run | store | objects | wall s | CPU s | objects/s | objects/CPU s | memory MiB | met |\n|---|---|--:|--:|--:|--:|--:|--:|---|\n";
+    text += "| run | store | objects or keys | wall s | CPU s | of them/s | of them/CPU s | memory MiB | met |\n|---|---|--:|--:|--:|--:|--:|--:|---|\n";
     for run in runs {
         let wall = run.cost.wall.as_secs_f64();
         text += &format!(
@@ -275,12 +315,72 @@ fn report(runs: &[Run]) -> Result<String> {
         let requests: Vec<_> =
             run.requests.requests().map(|(name, count)| format!("{count} {name}")).collect();
         text += &format!(
-            "- {}, {}, {} objects: {}\n",
+            "- {}, {}, {} {}: {}\n",
             run.what,
             run.store,
             run.objects,
+            run.unit.plural(),
             requests.join(", ")
         );
     }
+    text += &at_scale(runs);
     Ok(text)
 }
+
+/// Computes what the rewrap of a year's objects costs, from the requests and the CPU time that the runs
+/// took for each object or key.
+fn at_scale(runs: &[Run]) -> String {
+    let mut text = format!(
+        "\nThe same change for {OBJECTS_OF_A_YEAR} objects of {BODY_KIB} KiB, computed from these runs: object by \
+         object, or by the {KEYS_OF_A_YEAR} intermediate keys that 20 writers with hourly keys and one encryption \
+         context have made in a year. Prices are the default estimates of `rewrap --save-plan`: S3 requests of {} \
+         to {} USD per 1,000, KMS calls of {} USD per 10,000.\n\n\
+         | way | of | KMS calls | S3 requests | USD | CPU hours | bodies stored once more |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
+        PRICES.s3_gets_per_1000, PRICES.s3_puts_per_1000, PRICES.kms_per_10000
+    );
+    for (what, way) in
+        [("apply to a listing", "rewrap of each object"), ("rewrap the keys", "rewrap of the keys")]
+    {
+        let Some(run) = runs.iter().rfind(|run| run.what == what && run.store == "null") else {
+            continue;
+        };
+        let (of, bodies) = match run.unit {
+            Unit::Object => (OBJECTS_OF_A_YEAR, OBJECTS_OF_A_YEAR * BODY_KIB),
+            Unit::Key => (KEYS_OF_A_YEAR, 0),
+        };
+        let scale = of as f64 / run.objects as f64;
+        let (mut kms, mut s3, mut usd) = (0.0, 0.0, 0.0);
+        for (name, count) in run.requests.requests() {
+            let count = count as f64 * scale;
+            let (calls, price) = match name {
+                "ReEncrypt" | "Encrypt" | "Decrypt" => (&mut kms, PRICES.kms_per_10000 / 10_000.0),
+                "HeadObject" | "GetObject" => (&mut s3, PRICES.s3_gets_per_1000 / 1000.0),
+                _ => (&mut s3, PRICES.s3_puts_per_1000 / 1000.0),
+            };
+            usd += count * price;
+            *calls += count;
+        }
+        let hours = run.cost.cpu.as_secs_f64() * scale / 3600.0;
+        text += &format!(
+            "| {way} | {of} | {kms:.0} | {s3:.0} | {usd:.2} | {hours:.2} | {} GiB |\n",
+            bodies >> 20
+        );
+    }
+    text
+}
+
+const OBJECTS_OF_A_YEAR: u64 = 300_000_000;
+const KEYS_OF_A_YEAR: u64 = 175_000;
+/// Length of a stored body in KiB.
+const BODY_KIB: u64 = 90;
+
+/// List prices of us-east-1, as in the plans of `sealwax rewrap`.
+struct Prices {
+    s3_gets_per_1000: f64,
+    s3_puts_per_1000: f64,
+    kms_per_10000: f64,
+}
+
+const PRICES: Prices =
+    Prices { s3_gets_per_1000: 0.0004, s3_puts_per_1000: 0.005, kms_per_10000: 0.03 };

@@ -3,7 +3,7 @@
 use std::{io, ops::Range};
 
 use super::{
-    generated_objects,
+    generated_keys, generated_objects,
     http::{Answer, Body, Connection, Request},
     objects::{Objects, Stored},
     stats::Stats,
@@ -27,7 +27,8 @@ pub(super) fn answer(
             && request.method == "GET"
             && request.parameter("list-type").is_some()
         {
-            return Ok(generated_objects::list(request, stats));
+            let keys = generated_keys::list(request, stats);
+            return Ok(keys.unwrap_or_else(|| generated_objects::list(request, stats)));
         }
         return Ok(of_bucket(request, bucket, stats));
     }
@@ -43,6 +44,9 @@ pub(super) fn answer(
         ("PUT", None) => {
             stats.count("PutObject");
             let len = take_body(request, connection, objects, stats, bucket, "put", 1)?;
+            if generated_keys::is_one(&request.path) {
+                return Ok(Answer::empty(200, stored(request)));
+            }
             objects.put(&request.path, len, &kept_headers(request))?;
             Ok(Answer::empty(200, stored(request)))
         }
@@ -110,6 +114,10 @@ fn take_body(
 fn read(request: &Request, objects: &Objects, stats: &Stats) -> io::Result<Answer> {
     let head = request.method == "HEAD";
     stats.count(if head { "HeadObject" } else { "GetObject" });
+    if generated_keys::is_one(&request.path) {
+        let found = generated_keys::object(request);
+        return Ok(found.unwrap_or_else(|| Answer::error(404, "NoSuchKey")));
+    }
     let stored = match request.path.starts_with("/many/") {
         true => generated_objects::object(&request.path, objects)?,
         false => objects.get(&request.path)?,
