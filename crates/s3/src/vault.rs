@@ -188,8 +188,36 @@ impl Vault {
         }
     }
 
-    /// Returns the opener of an object's body, by the keys in `header`.
-    pub(crate) async fn opener_by_metadata(
+    /// Returns the opener of an object's body: by the keys in `header`, or else by those that the key
+    /// store has for its intermediate keys.
+    async fn opener_by_header(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        header: &ObjectHeader,
+        accepted_places: &[String],
+    ) -> Result<Opener, Error> {
+        let error = match self.opener_by_metadata(target, header, accepted_places).await {
+            Ok(opener) => return Ok(opener),
+            Err(error) => error,
+        };
+        match self.opener_by_key_store(store, target, header, accepted_places).await {
+            Ok(Some(opener)) => {
+                tracing::debug!(%error, "opened by a key object");
+                Ok(opener)
+            }
+            Ok(None) => Err(error),
+            // The object's keys are in the key store alone.
+            Err(failed) if header.keys().is_empty() => Err(failed),
+            Err(failed) => {
+                let message = failed.message();
+                Err(error.with_suffix(&format!("nor does the key store help: {message}")))
+            }
+        }
+    }
+
+    /// Returns the opener of an object's body, by the keys in `header` alone.
+    async fn opener_by_metadata(
         &self,
         target: &ObjectRef,
         header: &ObjectHeader,
@@ -294,28 +322,16 @@ impl Vault {
         header: &ObjectHeader,
         accepted_places: &[String],
     ) -> Result<Opener, Error> {
-        let error = match self.opener_by_metadata(target, header, accepted_places).await {
+        let error = match self.opener_by_header(store, target, header, accepted_places).await {
             Ok(opener) => return Ok(opener),
             Err(error) => error,
-        };
-        let error = match self.opener_by_key_store(store, target, header, accepted_places).await {
-            Ok(Some(opener)) => {
-                tracing::debug!(%error, "opened by a key object");
-                return Ok(opener);
-            }
-            Ok(None) => error,
-            Err(_) if header.keys().is_empty() && header.slots().is_empty() => error,
-            Err(failed) if header.keys().is_empty() => failed,
-            Err(failed) => {
-                error.with_suffix(&format!("nor does the key store help: {}", failed.message()))
-            }
         };
         let Some(suffix) = self.sidecars().suffix() else { return Err(error) };
         match Sidecar::find(store, target, suffix, header).await {
             Ok(Sidecar::Present { header, .. }) => {
                 let generation = header.generation();
                 tracing::debug!(%error, generation, "trying the keys of the sidecar");
-                let opener = self.opener_by_metadata(target, &header, accepted_places).await;
+                let opener = self.opener_by_header(store, target, &header, accepted_places).await;
                 opener.map_err(|sidecars| {
                     let message = sidecars.message();
                     error.with_suffix(&format!("nor do the keys of its sidecar open it: {message}"))

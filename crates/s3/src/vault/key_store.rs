@@ -350,7 +350,7 @@ impl fmt::Debug for KeyStore {
 
 #[cfg(test)]
 mod tests {
-    use sealwax_envelope::{CachingKeyring, LocalKeyring, ObjectHeader, WrappedForms};
+    use sealwax_envelope::{CachingKeyring, LocalKeyring, ObjectHeader, Unwrap, WrappedForms};
 
     use super::*;
     use crate::{
@@ -449,6 +449,40 @@ mod tests {
         let (store, _) = object.store(500);
         let failed = object.open(&store, &reading(local("a"), LONG, LONG)).await;
         assert_eq!(failed, Err(ErrorKind::Unavailable), "it is not known to be missing");
+    }
+
+    /// A sidecar can add a group, whose keys are found in the same way.
+    #[tokio::test]
+    async fn the_groups_of_a_sidecar_are_looked_up_too() {
+        let object = Detached::new().await;
+        let own = object.sample.wrapped(&local("b")).await;
+        let header = object.sample.header(own.clone());
+        let keyring = CachingKeyring::new(local("c"));
+        let shared = object.sample.wrapped(&keyring).await;
+        let slot = shared[0].slot().expect("an intermediate key");
+        let forms = [shared[0].intermediate().expect("a form")];
+        let binding = forms[0].wrap_context().clone();
+        let Unwrap::Unwrapped(intermediate) = local("c").unwrap(&forms).await else {
+            panic!("its own key")
+        };
+        let by_a = local("a").wrap(&intermediate, &binding).await.expect("wrapped");
+        let id = *slot.intermediate_id();
+        let key_object = KeyObject::of_new(id, by_a[0].clone()).expect("a form");
+        let sidecar = header.rewrapped([own, shared].concat()).expect("a header").to_sidecar();
+        let (sidecar, content) = (sidecar.expect("short"), key_object.to_json());
+        let name = key_object.name().to_string();
+        let (store, requests) = answering(move |request| match request {
+            _ if request.starts_with("GET /here.sealwax ") => Answer::new(200, sidecar.clone()),
+            _ if request.contains(&name) => Answer::new(200, content.clone()),
+            _ => Answer::new(404, ""),
+        });
+        let vault = vault_with(local("a"), |settings| {
+            settings.key_store = KeyStorePolicy::on();
+            settings.sidecars = crate::SidecarPolicy::read();
+        });
+        let opener = vault.opener(&store, &object.sample.target, &header, &[]).await;
+        assert!(opener.is_ok(), "{:?}", opener.err());
+        assert_eq!(requests.take().len(), 2, "the sidecar, and the key object");
     }
 
     #[tokio::test]
