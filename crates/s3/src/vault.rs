@@ -28,13 +28,13 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
     EncryptedDataKey, Error as EnvelopeError, Keyring, ObjectHeader, Opener, PlaintextDataKey,
-    Unwrap, metadata,
+    SharedKeySlot, Unwrap, metadata,
     s3ec::{self, Detected, detect},
 };
 
 use self::{
     instruction_file::InstructionFile,
-    key_store::{KeyStore, KeyStorePolicy},
+    key_store::{KeyStore, KeyStorePolicy, Which},
     object_kind::shredded_at,
     proofs::no_matching_key,
     sidecar::{Sidecar, SidecarPolicy},
@@ -236,35 +236,73 @@ impl Vault {
         header: &ObjectHeader,
         accepted_places: &[String],
     ) -> Result<Option<Opener>, Error> {
-        let keys = match self.stored_keys(store, target, header, accepted_places).await? {
-            Some(keys) if keys.is_empty() => return Err(self.key_object_missing(target, header)),
-            Some(keys) => keys,
-            None => return Ok(None),
-        };
-        self.prove(target, header, &keys).await.map(|(_, opener)| Some(opener))
+        let slots = self.places().acceptable_slots(target, header, accepted_places)?;
+        if self.key_store().is_none() || slots.is_empty() {
+            return Ok(None);
+        }
+        let mut failure = None;
+        // The key objects that the keyring names come first. What was planted there hides no other.
+        for which in [Which::Named, Which::Others] {
+            let keys = self.stored_keys(store, target, &slots, which).await?;
+            if keys.is_empty() {
+                continue;
+            }
+            match self.prove(target, header, &keys).await {
+                Ok((_, opener)) => return Ok(Some(opener)),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| self.key_object_missing(target, header)))
     }
 
-    /// Returns an object's data keys with the wrapped forms that the key store has, and that the
-    /// keyring may use; `None` if there is no key store, or nothing to look for.
-    pub(crate) async fn stored_keys(
+    /// Returns the data keys in `slots` with the wrapped forms that the key store has, and that the
+    /// keyring may use; none without a key store.
+    async fn stored_keys(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        slots: &[SharedKeySlot],
+        which: Which,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let mut keys = Vec::new();
+        if let Some(key_store) = self.key_store() {
+            for slot in slots {
+                // Boxed, because the futures of reads nest deeply.
+                let found = key_store.keys((store, &**self.keyring()), target, slot, which).boxed();
+                keys.extend(found.await?);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Returns an object's detached data keys with all wrapped forms that the key store has, and that
+    /// the keyring may use.
+    pub(crate) async fn detached_keys(
         &self,
         store: &Store,
         target: &ObjectRef,
         header: &ObjectHeader,
         accepted_places: &[String],
-    ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
-        let Some(key_store) = self.key_store() else { return Ok(None) };
-        let slots = self.places().acceptable_slots(target, header, accepted_places)?;
-        if slots.is_empty() {
-            return Ok(None);
-        }
-        let mut keys = Vec::new();
-        for slot in &slots {
-            // Boxed, because the futures of reads nest deeply.
-            let found = key_store.keys((store, &**self.keyring()), target, slot).boxed();
-            keys.extend(found.await?);
-        }
-        Ok(Some(keys))
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let mut slots = self.places().acceptable_slots(target, header, accepted_places)?;
+        slots.retain(|slot| slot.wrap_context().is_detached());
+        let mut keys = self.stored_keys(store, target, &slots, Which::Named).await?;
+        keys.extend(self.stored_keys(store, target, &slots, Which::Others).await?);
+        Ok(keys)
+    }
+
+    /// Returns the keys in an object's metadata that are bound to an acceptable place, and its
+    /// detached ones with the wrapped forms of the key store.
+    pub(crate) async fn openable_keys(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        header: &ObjectHeader,
+        accepted_places: &[String],
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let mut keys = self.places().acceptable_keys(target, header, accepted_places)?;
+        keys.extend(self.detached_keys(store, target, header, accepted_places).await?);
+        Ok(keys)
     }
 
     /// Stores the wrapped forms of the intermediate keys in `keys` in the key store, if there is one,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sealwax_s3::{
-    KeyChanges,
+    DiscoveryFilter, KeyChanges,
     aws_sdk_kms::{primitives::Blob, types::DataKeySpec},
     envelope::WrappedForms,
 };
@@ -65,6 +65,11 @@ async fn a_genuine_wrapped_key_of_another_key_is_disproved_and_replaced() {
     let reader = keys.reader(&stack, [&west.key]);
     let failed = assert_kind(read(&reader, &uri).await, ErrorKind::Authentication, &uri, "planted");
     assert!(failed.to_string().contains(&uri.to_string()));
+    // What is planted hides no other key object.
+    let account = DiscoveryFilter::accounts(["000000000000"]);
+    let keyring = stack.keyring_builder().keys([&west.key]).discovery(account);
+    let both = keys.client(&stack, keyring.build().expect("parsed ARNs"));
+    assert_eq!(read(&both, &uri).await.expect("get"), uri.to_string());
     let operator = keys.reader(&stack, [&stack.home.key]);
     let store = operator.stored_keys(&keys.bucket).expect("a key store");
     let key = keys.only(&operator).await;

@@ -519,11 +519,7 @@ impl CopyObject {
     /// `true` if one of the keys in `header` opens the body; `false` if the caller may not know.
     async fn opens(&self, target: &ObjectRef, header: &ObjectHeader) -> Result<bool, Error> {
         let vault = &self.handle.vault;
-        let mut keys = vault.places().acceptable_keys(target, header, &[])?;
-        if !header.detached().is_empty() {
-            let stored = vault.stored_keys(&self.handle.store, target, header, &[]).await?;
-            keys.extend(stored.unwrap_or_default());
-        }
+        let keys = vault.openable_keys(&self.handle.store, target, header, &[]).await?;
         let keyrings = [Some(vault.keyring()), self.keyring.as_ref()];
         let proofs = Proofs::default();
         for keyring in keyrings.into_iter().flatten() {

@@ -111,6 +111,15 @@ struct Known<T> {
     since: Instant,
 }
 
+/// Key objects of one intermediate key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that the keyring can name, because it knows its wrapping keys: one GET each.
+    Named,
+    /// All others, by a list.
+    Others,
+}
+
 /// Result of the attempt to store a key object.
 #[derive(Debug)]
 pub(crate) enum WrittenKey {
@@ -204,21 +213,21 @@ impl KeyStore {
     }
 
     /// Returns the data key in `slot` with each wrapped form that the store has and that `keyring`
-    /// may use: with those that the keyring names; if it has none of them, with any.
+    /// may use.
     pub(crate) async fn keys(
         &self,
         (store, keyring): (&Store, &dyn Keyring),
         target: &ObjectRef,
         slot: &SharedKeySlot,
+        which: Which,
     ) -> Result<Vec<EncryptedDataKey>, Error> {
         let expected = keyring.expected_keys(slot.wrap_context());
         let named: BTreeSet<_> = expected
             .iter()
             .map(|key| slot.key_object_name(key.provider(), key.wrapping_key()))
             .collect();
-        let keys = self.usable((store, keyring), target, slot, named.iter().cloned()).await?;
-        if !keys.is_empty() {
-            return Ok(keys);
+        if which == Which::Named {
+            return self.usable((store, keyring), target, slot, named.into_iter()).await;
         }
         let listed = self.names(store, target, slot).await?;
         let others = listed.into_iter().filter(|name| !named.contains(name));

@@ -56,12 +56,7 @@ impl<'a> ObjectKeys<'a> {
             None => info,
         };
         let header = info.sealed_header(target)?;
-        let mut stored_keys = Vec::new();
-        if !header.detached().is_empty() {
-            let stored = vault.stored_keys(store, target, header, accepted_places).await?;
-            stored_keys.extend(stored.unwrap_or_default());
-            stored_keys.retain(|key| key.wrap_context().is_detached());
-        }
+        let stored_keys = vault.detached_keys(store, target, header, accepted_places).await?;
         let place = vault.places().to_bind(to)?;
         Ok(Self {
             vault,

@@ -48,7 +48,7 @@ impl Resumption {
             let message = "the file's length or modification time changed since its upload began";
             return Err(target.error(ErrorKind::SourceChanged, message));
         }
-        let keys = vault.places().acceptable_keys(target, &header, &[])?;
+        let keys = vault.openable_keys(&store, target, &header, &[]).await?;
         let (data_key, _) = vault.prove(target, &header, &keys).await?;
         let sealer =
             Sealer::dangerous_resume(&data_key, &context.body_context(), header.body_header())
@@ -87,8 +87,9 @@ impl Resumption {
         let place = self.handle.vault.places().to_bind(&self.target)?;
         let mut wanted = self.handle.vault.keyring().expected_keys(&header.wrap_context(place));
         wanted.retain(|key| !header.missing().iter().any(|missing| missing.is_filled_by(key)));
-        // A keyring that does not know its keys in advance cannot be compared.
-        if !wanted.is_empty() && !same_keys(&wanted, header.keys()) {
+        // A keyring that does not know its keys in advance cannot be compared, nor can detached keys.
+        let is_known = !wanted.is_empty() && header.detached().is_empty();
+        if is_known && !same_keys(&wanted, header.keys()) {
             let keys: Vec<_> = header.keys().iter().map(key_name).collect();
             return mismatch(format!("is sealed under {}", keys.join(", ")));
         }
