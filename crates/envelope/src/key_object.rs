@@ -127,7 +127,7 @@ impl KeyObject {
             .map_err(|error| malformed(&format!("has an invalid encryption context: {error}")))?;
         let scope = match members.scope {
             Some(text) => {
-                Some(Scope::parse(text).ok_or_else(|| malformed("has an invalid scope"))?)
+                Some(Scope::parse(&text).ok_or_else(|| malformed("has an invalid scope"))?)
             }
             None => None,
         };
@@ -309,7 +309,7 @@ mod tests {
             ("{\"tenant\":", "{\"aws:tenant\":"),
             ("\"scope\":\"bucket/a/\"", "\"scope\":null"),
             ("bucket/a/", "bucket/a"),
-            ("bucket/a/", "/"),
+            ("bucket/a/", "arn:bucket/"),
             ("bucket/a/", ""),
             ("aws-kms\"", "AWS\""),
             ("\"format\"", "\"formats\""),

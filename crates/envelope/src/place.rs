@@ -110,16 +110,10 @@ impl Scope {
         prefix.ends_with('/').then(|| Self(prefix.to_owned()))
     }
 
-    /// Parses a scope that is stored as text; `None` unless it holds the bucket and ends in `/`.
-    pub(crate) fn parse(text: String) -> Option<Self> {
-        let place = Place(text);
-        let len = place.0.len();
-        let is_scope = (2..Place::MAX_LEN).contains(&len)
-            && !place.0.starts_with('/')
-            && place.0.ends_with('/')
-            && place.bucket_len() <= len
-            && is_bucket(place.0[..place.bucket_len()].trim_end_matches('/'));
-        is_scope.then_some(Self(place.0))
+    /// Parses a scope that is stored as text; `None` unless it is the scope of some place.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let place = Place::parse(format!("{text}k")).ok()?;
+        Self::of_len(&place, text.len())
     }
 
     /// `true` if an intermediate key of this scope may serve an object at `place`.
@@ -203,6 +197,20 @@ mod tests {
             assert_eq!(Scope::of_len(&place("b/a/k"), len), None, "{len}");
         }
         assert_eq!(Scope::of_len(&place("b/\u{e9}/k"), 3), None, "inside a character");
+    }
+
+    #[test]
+    fn a_scope_is_parsed_if_a_place_has_it() {
+        let longest = format!("b/{}/", "p".repeat(Place::MAX_LEN - "b//k".len()));
+        let access_point = format!("{ACCESS_POINT}/");
+        for text in ["b/", "b/a/", "b//", "b/\u{e9}/", &longest, &access_point] {
+            assert_eq!(Scope::parse(text).as_ref().map(Scope::as_str), Some(text));
+        }
+        let all_access_points = "arn:aws:s3:us-east-1:111122223333:accesspoint/";
+        let too_long = longest.replacen('p', "pp", 1);
+        for text in ["", "b", "b/a", "b/a/k", all_access_points, &too_long] {
+            assert_eq!(Scope::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The test vectors: stored objects and the expected result of reading them.
 
 mod intermediate_keys;
+mod key_store;
 mod sidecars;
 mod wrapped_keys;
 
@@ -92,6 +93,7 @@ pub(crate) fn all() -> Vec<Case> {
     commitment_and_header(&mut cases);
     chunks(&mut cases);
     sidecars::all(&mut cases);
+    key_store::all(&mut cases);
     cases.0
 }
 
@@ -197,7 +199,7 @@ fn opened(cases: &mut Cases) {
         recipe.key("second", Some(PLACE)),
         recipe.key("first", Some(PLACE)),
     ];
-    let several = recipe.stored(&[Group { keys, ..recipe.group(Some(PLACE)) }]);
+    let several = recipe.stored(&[Group { keys: Some(keys), ..recipe.group(Some(PLACE)) }]);
     cases.opened(
         "third-key",
         &["R7"],
@@ -209,7 +211,7 @@ fn opened(cases: &mut Cases) {
     let mut damaged = recipe.key("first", Some(PLACE));
     damaged.2[70] ^= 1;
     let keys = vec![damaged, recipe.key("first", Some(PLACE))];
-    let damaged = recipe.stored(&[Group { keys, ..recipe.group(Some(PLACE)) }]);
+    let damaged = recipe.stored(&[Group { keys: Some(keys), ..recipe.group(Some(PLACE)) }]);
     cases.opened(
         "first-wrap-damaged",
         &["R8"],
@@ -229,7 +231,7 @@ fn opened(cases: &mut Cases) {
     cases.opened("four-groups", &["R3", "R6"], shows, recipe.stored(&mixed), &recipe);
 
     let mut group = recipe.intermediate_group(Some(PLACE));
-    group.keys.insert(0, kms_key("us-east-1"));
+    group.keys_mut().insert(0, kms_key("us-east-1"));
     let shows = "an intermediate key wrapped twice, once by a wrapping key of the reader";
     cases.opened(
         "intermediate-key-wrapped-twice",
@@ -319,14 +321,14 @@ fn metadata_of(total: usize) -> Stored {
     let mut group = recipe.group(Some(PLACE));
     let filler =
         |name: usize, wrap: usize| Key("aws-kms".into(), "k".repeat(name), vec![0xa5; wrap]);
-    group.keys.extend((0..5).map(|_| filler(1, 1024)));
+    group.keys_mut().extend((0..5).map(|_| filler(1, 1024)));
     for wrap in 1..=1024 {
         let mut group = group.clone();
-        group.keys.push(filler(1, wrap));
+        group.keys_mut().push(filler(1, wrap));
         let missing = total - len(&recipe.stored(&[group.clone()])).min(total);
         if missing < 256 {
-            group.keys.pop();
-            group.keys.push(filler(1 + missing, wrap));
+            group.keys_mut().pop();
+            group.keys_mut().push(filler(1 + missing, wrap));
             let stored = recipe.stored(&[group]);
             assert_eq!(len(&stored), total);
             return stored;
@@ -339,7 +341,7 @@ fn limits(cases: &mut Cases) {
     let recipe = small();
     let with_key = |key: Key| {
         let keys = vec![key, recipe.key("first", Some(PLACE))];
-        recipe.stored(&[Group { keys, ..recipe.group(Some(PLACE)) }])
+        recipe.stored(&[Group { keys: Some(keys), ..recipe.group(Some(PLACE)) }])
     };
     let key = |provider: usize, name: usize, wrap: usize| {
         with_key(Key("p".repeat(provider), "k".repeat(name), vec![0xa5; wrap]))
@@ -385,8 +387,8 @@ fn limits(cases: &mut Cases) {
     let many = |count: usize| {
         let mut group = recipe.group(Some(PLACE));
         let mut groups = vec![Group { place: Some("old/key".into()), ..group.clone() }];
-        groups[0].keys = vec![Key("aws-kms".into(), "k".into(), vec![0]); 8];
-        group.keys.extend(vec![Key("aws-kms".into(), "k".into(), vec![0]); count - 9]);
+        groups[0].keys = Some(vec![Key("aws-kms".into(), "k".into(), vec![0]); 8]);
+        group.keys_mut().extend(vec![Key("aws-kms".into(), "k".into(), vec![0]); count - 9]);
         groups.push(group);
         recipe.stored(&groups)
     };
@@ -723,7 +725,7 @@ fn lengths(cases: &mut Cases) {
     );
     // The reader has no wrapping key here: it compares the length before it calls a keyring.
     let first = recipe
-        .stored(&[Group { keys: vec![kms_key("us-east-1")], ..recipe.group(None) }])
+        .stored(&[Group { keys: Some(vec![kms_key("us-east-1")]), ..recipe.group(None) }])
         .set(LENGTH, "9");
     cases.refused(
         "length",
@@ -758,7 +760,7 @@ fn places(cases: &mut Cases) {
         unbound,
     );
     let mut broken = recipe.group(Some(PLACE));
-    broken.keys[0].2[103] ^= 1;
+    broken.keys_mut()[0].2[103] ^= 1;
     let broken = recipe.stored(&[recipe.group(Some("bucket/other")), broken]);
     let shows = "the key of the reader's place is damaged; that of another place is not for it";
     cases.refused("unwrap", "other-place-is-whole", &["R6", "R8"], shows, broken);

@@ -9,7 +9,7 @@ use base64::{
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use hmac::{Hmac, Mac as _};
-use sha2::Sha512;
+use sha2::{Digest as _, Sha512};
 
 pub(crate) const CHUNK: usize = 16384;
 pub(crate) const SEALED_CHUNK: usize = 16400;
@@ -179,9 +179,70 @@ pub(crate) struct Key(pub(crate) String, pub(crate) String, pub(crate) Vec<u8>);
 pub(crate) struct Group {
     pub(crate) place: Option<String>,
     pub(crate) scope: Option<usize>,
+    /// Names of the pairs that the intermediate key is bound to.
+    pub(crate) context: Option<Vec<String>>,
     pub(crate) intermediate: Option<Vec<u8>>,
     pub(crate) data_key: Option<Vec<u8>>,
-    pub(crate) keys: Vec<Key>,
+    /// `None` for a detached intermediate key.
+    pub(crate) keys: Option<Vec<Key>>,
+}
+
+impl Group {
+    pub(crate) fn first_key(&self) -> Key {
+        self.keys.as_ref().expect("a group with keys")[0].clone()
+    }
+
+    pub(crate) fn keys_mut(&mut self) -> &mut Vec<Key> {
+        self.keys.as_mut().expect("a group with keys")
+    }
+}
+
+/// A key object.
+#[derive(Clone)]
+pub(crate) struct KeyObject {
+    pub(crate) ciphertext: Vec<u8>,
+    pub(crate) context: Context,
+    pub(crate) format: String,
+    pub(crate) id: [u8; 32],
+    pub(crate) provider: String,
+    pub(crate) scope: Option<String>,
+    pub(crate) wrapping_key: String,
+}
+
+/// Returns the first 16 bytes of SHA-512.
+fn short_hash(bytes: &[u8]) -> Vec<u8> {
+    Sha512::digest(bytes)[..16].to_vec()
+}
+
+impl KeyObject {
+    /// Returns the bytes whose hashes are in the name: of the context, and of the wrapping key.
+    pub(crate) fn hashed(&self) -> [Vec<u8>; 2] {
+        let label = b"sealwax/v1/wrapping-key\0".as_slice();
+        let of_key =
+            [label, self.provider.as_bytes(), b"\0", self.wrapping_key.as_bytes()].concat();
+        [pairs(b"sealwax/v1/key-context\0", &self.context), of_key]
+    }
+
+    /// Returns the name in the key store.
+    pub(crate) fn name(&self) -> String {
+        let [context, wrapping_key] = self.hashed().map(|bytes| base64url(&short_hash(&bytes)));
+        format!("{context}/{}/{wrapping_key}", base64url(&self.id))
+    }
+
+    /// Returns the content.
+    pub(crate) fn content(&self) -> String {
+        let member = |name: &str, text: &str| format!("\"{name}\":{}", json_string(text));
+        let mut members = vec![member("ciphertext", &base64(&self.ciphertext))];
+        if !self.context.is_empty() {
+            members.push(format!("\"context\":{}", json_context(&self.context)));
+        }
+        members.push(member("format", &self.format));
+        members.push(member("id", &base64url(&self.id)));
+        members.push(member("provider", &self.provider));
+        members.extend(self.scope.as_ref().map(|scope| member("scope", scope)));
+        members.push(member("wrapping-key", &self.wrapping_key));
+        format!("{{{}}}", members.join(","))
+    }
 }
 
 /// Ingredients of an object.
@@ -194,6 +255,10 @@ pub(crate) struct Recipe {
     pub(crate) r: [u8; 16],
     pub(crate) salt: [u8; 24],
     pub(crate) plaintext: Vec<u8>,
+    /// Names of the pairs that the intermediate key is bound to; `None` for all.
+    pub(crate) key_context: Option<Vec<String>>,
+    /// `true` if the intermediate key is detached.
+    pub(crate) detached: bool,
 }
 
 impl Recipe {
@@ -206,7 +271,19 @@ impl Recipe {
             r: counting(0xb0),
             salt: counting(0x40),
             plaintext: plaintext.into(),
+            key_context: None,
+            detached: false,
         }
+    }
+
+    /// Binds the intermediate key to the pairs with these names alone.
+    pub(crate) fn with_key_context(self, names: &[&str]) -> Self {
+        Self { key_context: Some(names.iter().map(|name| (*name).into()).collect()), ..self }
+    }
+
+    /// Returns the same object under a detached intermediate key.
+    pub(crate) fn detached(self) -> Self {
+        Self { detached: true, ..self }
     }
 
     pub(crate) fn with_context(self, pairs: &[(&str, &str)]) -> Self {
@@ -255,12 +332,39 @@ impl Recipe {
         wrap_context(&self.context, &reserved)
     }
 
+    /// Returns the pairs that the intermediate key is bound to.
+    fn own_context(&self) -> Context {
+        let Some(names) = &self.key_context else { return self.context.clone() };
+        let is_named = |(name, _): &(&String, &String)| names.contains(name);
+        let pairs = self.context.iter().filter(is_named);
+        pairs.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    fn intermediate_format(&self) -> &'static str {
+        if self.detached { "v1/detached" } else { "v1/intermediate" }
+    }
+
     /// Returns the wrap context of the intermediate key, bound to `scope`.
     pub(crate) fn intermediate_context(&self, scope: Option<&str>) -> Vec<u8> {
         let r = base64url(&self.r);
-        let mut reserved = vec![("format", "v1/intermediate"), ("intermediate", r.as_str())];
+        let format = self.intermediate_format();
+        let mut reserved = vec![("format", format), ("intermediate", r.as_str())];
         reserved.extend(scope.map(|scope| ("scope", scope)));
-        wrap_context(&self.context, &reserved)
+        wrap_context(&self.own_context(), &reserved)
+    }
+
+    /// Returns the key object of the intermediate key under the wrapping key `name`.
+    pub(crate) fn key_object(&self, name: &str, scope: Option<&str>) -> KeyObject {
+        let Key(provider, wrapping_key, ciphertext) = self.intermediate(name, scope);
+        KeyObject {
+            ciphertext,
+            context: self.own_context(),
+            format: self.intermediate_format().into(),
+            id: self.id(),
+            provider,
+            scope: scope.map(Into::into),
+            wrapping_key,
+        }
     }
 
     /// Wraps the data key under the wrapping key `name`, bound to `place`.
@@ -272,9 +376,10 @@ impl Recipe {
         Group {
             place: place.map(Into::into),
             scope: None,
+            context: None,
             intermediate: None,
             data_key: None,
-            keys: vec![self.key("first", place)],
+            keys: Some(vec![self.key("first", place)]),
         }
     }
 
@@ -300,9 +405,10 @@ impl Recipe {
         Group {
             place: place.map(Into::into),
             scope,
+            context: self.key_context.clone(),
             intermediate: Some(self.id().into()),
             data_key: Some(self.under_intermediate(place)),
-            keys: vec![self.intermediate("first", text)],
+            keys: (!self.detached).then(|| vec![self.intermediate("first", text)]),
         }
     }
 
@@ -326,6 +432,8 @@ impl Recipe {
             places: Some(vec![PLACE.into()]),
             sidecar: None,
             sidecars: true,
+            key_objects: BTreeMap::new(),
+            key_store: true,
         }
     }
 
@@ -341,14 +449,21 @@ pub(crate) fn json_keys(groups: &[Group]) -> String {
         members
             .extend(group.place.as_ref().map(|place| format!("\"place\":{}", json_string(place))));
         members.extend(group.scope.map(|scope| format!("\"scope\":{scope}")));
+        members.extend(group.context.as_ref().map(|names| {
+            let names: Vec<_> = names.iter().map(|name| json_string(name)).collect();
+            format!("\"context\":[{}]", names.join(","))
+        }));
         let id = group.intermediate.as_ref();
         members.extend(id.map(|id| format!("\"intermediate\":\"{}\"", base64url(id))));
         let data_key = group.data_key.as_ref();
         members.extend(data_key.map(|wrapped| format!("\"data-key\":\"{}\"", base64(wrapped))));
-        let keys = group.keys.iter().map(|Key(provider, name, wrapped)| {
+        let key = |Key(provider, name, wrapped): &Key| {
             format!("[{},{},\"{}\"]", json_string(provider), json_string(name), base64(wrapped))
-        });
-        members.push(format!("\"keys\":[{}]", keys.collect::<Vec<_>>().join(",")));
+        };
+        members.extend(group.keys.as_ref().map(|keys| {
+            let keys: Vec<_> = keys.iter().map(key).collect();
+            format!("\"keys\":[{}]", keys.join(","))
+        }));
         format!("{{{}}}", members.join(","))
     });
     format!("[{}]", groups.collect::<Vec<_>>().join(","))
@@ -365,6 +480,10 @@ pub(crate) struct Stored {
     pub(crate) sidecar: Option<String>,
     /// `true` if the reader's policy reads sidecars.
     pub(crate) sidecars: bool,
+    /// Contents of the key store by name.
+    pub(crate) key_objects: BTreeMap<String, String>,
+    /// `true` if the reader's policy reads key objects.
+    pub(crate) key_store: bool,
 }
 
 impl Stored {
@@ -381,6 +500,22 @@ impl Stored {
     /// Lets the reader ignore sidecars.
     pub(crate) fn without_sidecars(self) -> Self {
         Self { sidecars: false, ..self }
+    }
+
+    /// Adds a key object.
+    pub(crate) fn key_object(self, object: &KeyObject) -> Self {
+        self.key_object_at(object.name(), object.content())
+    }
+
+    /// Adds an object of any name and content to the key store.
+    pub(crate) fn key_object_at(mut self, name: String, content: impl Into<String>) -> Self {
+        self.key_objects.insert(name, content.into());
+        self
+    }
+
+    /// Lets the reader ignore key objects.
+    pub(crate) fn without_key_store(self) -> Self {
+        Self { key_store: false, ..self }
     }
 
     pub(crate) fn set(mut self, name: &str, value: impl Into<String>) -> Self {

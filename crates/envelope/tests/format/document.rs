@@ -141,7 +141,7 @@ fn the_metadata_budget_adds_up() {
     let arn = "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
     let kms = Key("aws-kms".into(), arn.into(), vec![0; 184]);
     let Stored { metadata: mut values, .. } =
-        recipe.stored(&[Group { keys: vec![kms; 4], ..group }]);
+        recipe.stored(&[Group { keys: Some(vec![kms; 4]), ..group }]);
     assert_eq!(values["sealwax-context"].len() + place.len(), 200);
     values.insert("sealwax-generation".into(), u32::MAX.to_string());
     values.insert("sealwax-length".into(), ((1_u64 << 52) - 1).to_string());

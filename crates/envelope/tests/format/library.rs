@@ -5,7 +5,7 @@ use std::{error::Error as _, sync::Arc};
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
     CachingKeyring, EncryptedDataKey, Error, Keyring, KeyringErrorKind, LocalKeyring, MultiKeyring,
-    ObjectHeader, StreamOpener, Unwrap,
+    ObjectHeader, Place, SharedKeySlot, StreamOpener, Unwrap,
     geometry::{HEADER_LEN, SEALED_CHUNK_LEN, plaintext_len},
     metadata,
 };
@@ -43,15 +43,15 @@ pub(crate) fn header(vector: &Vector) -> Result<ObjectHeader, Error> {
     ObjectHeader::parse(metadata::pairs(&vector.metadata))
 }
 
-/// Returns the keys that may be unwrapped, selected like the client's policy in `sealwax-s3`.
+/// `true` if the reader accepts this place, selected like the client's policy in `sealwax-s3`.
+fn accepts(vector: &Vector, place: Option<&Place>) -> bool {
+    let Some(places) = &vector.places else { return true };
+    place.is_some_and(|place| places.iter().any(|other| other == place.as_str()))
+}
+
+/// Returns the keys that may be unwrapped.
 fn acceptable(vector: &Vector, header: &ObjectHeader) -> Vec<EncryptedDataKey> {
-    let accepts = |key: &&EncryptedDataKey| match &vector.places {
-        None => true,
-        Some(places) => {
-            key.place().is_some_and(|place| places.iter().any(|other| other == place.as_str()))
-        }
-    };
-    header.keys().iter().filter(accepts).cloned().collect()
+    header.keys().iter().filter(|key| accepts(vector, key.place())).cloned().collect()
 }
 
 fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), String> {
@@ -67,14 +67,13 @@ fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), Str
     if header.plaintext_len().is_some_and(|told| told != len) {
         return Err("length".into());
     }
-    let opener = opener(vector, cached, &header).or_else(|failure| {
+    let mut opener = opener(vector, cached, &header).or_else(|failure| {
         let sidecar = vector
             .sidecar()
             .and_then(|sidecar| header.parse_sidecar(sidecar.as_bytes()).ok().flatten());
         // If the sidecar does not help either, the result is the failure of the object's own keys.
         sidecar.and_then(|sidecar| opener(vector, cached, &sidecar).ok()).ok_or(failure)
-    });
-    let mut opener = opener?;
+    })?;
     let (head, chunks) = body.split_at(body.len().min(HEADER_LEN));
     opener.feed(head).map_err(|error| alike(error, "header-mismatch"))?;
     for chunk in chunks.chunks(SEALED_CHUNK_LEN) {
@@ -96,18 +95,57 @@ fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), Str
     Ok(())
 }
 
-/// Starts to open the body with the keys of a header.
+/// Starts to open the body with the keys of a header, or else with those of the key store.
 fn opener(vector: &Vector, cached: bool, header: &ObjectHeader) -> Result<StreamOpener, String> {
-    let keys = acceptable(vector, header);
+    let keyring: Box<dyn Keyring> = match cached {
+        true => Box::new(CachingKeyring::new(keyring(vector))),
+        false => Box::new(keyring(vector)),
+    };
+    let own = || opener_with(vector, &*keyring, header, &acceptable(vector, header));
+    let slots: Vec<_> =
+        header.slots().into_iter().filter(|slot| accepts(vector, slot.place())).collect();
+    let stored = |slots: &[SharedKeySlot]| -> Vec<_> {
+        slots.iter().flat_map(|slot| stored_keys(vector, &*keyring, slot)).collect()
+    };
+    if header.keys().is_empty() {
+        if slots.is_empty() {
+            return Err("place".into());
+        }
+        return match &stored(&slots)[..] {
+            [] => Err("no-key-object".into()),
+            keys => opener_with(vector, &*keyring, header, keys),
+        };
+    }
+    // If the key store does not help either, the result is the failure of the object's own keys.
+    own().or_else(|failure| {
+        opener_with(vector, &*keyring, header, &stored(&slots)).map_err(|_| failure)
+    })
+}
+
+/// Returns the data key in `slot` with the wrapped forms in the key store that the reader may use.
+fn stored_keys(
+    vector: &Vector,
+    keyring: &dyn Keyring,
+    slot: &SharedKeySlot,
+) -> Vec<EncryptedDataKey> {
+    let find = |key: &EncryptedDataKey| {
+        let name = slot.key_object_name(key.provider(), key.wrapping_key());
+        let content = vector.key_object(&name.to_string())?;
+        slot.with_key_object(&name, content.as_bytes()).ok()
+    };
+    keyring.expected_keys(slot.wrap_context()).iter().filter_map(find).collect()
+}
+
+fn opener_with(
+    vector: &Vector,
+    keyring: &dyn Keyring,
+    header: &ObjectHeader,
+    keys: &[EncryptedDataKey],
+) -> Result<StreamOpener, String> {
     if keys.is_empty() {
         return Err("place".into());
     }
-    let keyring: Box<dyn Keyring> = if cached {
-        Box::new(CachingKeyring::new(keyring(vector)))
-    } else {
-        Box::new(keyring(vector))
-    };
-    let data_key = match keyring.unwrap(&keys).now_or_never().expect("nothing waits") {
+    let data_key = match keyring.unwrap(keys).now_or_never().expect("nothing waits") {
         Unwrap::Unwrapped(data_key) => data_key,
         Unwrap::NotMine => return Err("no-matching-key".into()),
         Unwrap::Failed(failures) => {

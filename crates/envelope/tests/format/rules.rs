@@ -52,7 +52,7 @@ fn a_cached_intermediate_key_serves_its_own_context_scope_and_id_only() {
     assert_eq!(unwrap(&keyring, &recipe.stored(std::slice::from_ref(&known))), opened);
     // The wrapped key is no longer needed: the intermediate key is cached.
     let mut damaged = known.clone();
-    damaged.keys[0].2[103] ^= 1;
+    damaged.keys_mut()[0].2[103] ^= 1;
     assert_eq!(unwrap(&keyring, &recipe.stored(&[damaged.clone()])), opened);
 
     let scope = Group { scope: Some(7), ..known.clone() };
@@ -78,7 +78,8 @@ fn a_cached_intermediate_key_serves_its_own_context_scope_and_id_only() {
     let other_r = intermediate_id(&recipe.intermediate_key, &[0x11; 16]);
     assert_eq!(unwrap(&keyring, &with_id(other_r)), REJECTED, "another r");
 
-    let theirs = Group { keys: vec![recipe.intermediate("second", Some("bucket/a/"))], ..known };
+    let theirs =
+        Group { keys: Some(vec![recipe.intermediate("second", Some("bucket/a/"))]), ..known };
     let not_for_the_reader = recipe.stored(&[theirs]);
     assert_eq!(unwrap(&keyring, &not_for_the_reader), Outcome::NotMine, "no key of the reader");
     assert_eq!(unwrap(&keyring, &recipe.stored(&[damaged])), opened, "it is still cached");
@@ -90,7 +91,7 @@ fn an_intermediate_key_that_does_not_match_its_id_is_not_cached() {
     let recipe = Recipe::new("");
     let made = Recipe { intermediate_key: [0x99; 32], ..recipe.clone() };
     let planted = Group {
-        keys: vec![made.intermediate("first", Some("bucket/"))],
+        keys: Some(vec![made.intermediate("first", Some("bucket/"))]),
         ..recipe.intermediate_group(Some(PLACE))
     };
     let keyring = CachingKeyring::new(local("first"));
@@ -150,7 +151,7 @@ fn a_wrapping_key_is_carried_on_from_its_own_wrapped_key_alone() {
     let keyring = MultiKeyring::new(Arc::new(local("first")), [second]);
     let worthless = Key("local".into(), "second".into(), vec![0; 104]);
     let genuine = recipe.key("first", Some(PLACE));
-    let group = Group { keys: vec![worthless, genuine], ..recipe.group(Some(PLACE)) };
+    let group = Group { keys: Some(vec![worthless, genuine]), ..recipe.group(Some(PLACE)) };
     let keys = keys(&recipe.stored(&[group]));
     let target = keys[1].wrap_context().at(Some(Place::new("bucket", "copy").expect("a place")));
     let carry =

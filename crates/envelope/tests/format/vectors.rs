@@ -32,6 +32,10 @@ pub(crate) struct Vector {
     pub(crate) sidecar: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sidecars: Option<bool>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) key_objects: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_store: Option<bool>,
     pub(crate) body: String,
     pub(crate) expect: String,
     pub(crate) released: Released,
@@ -62,6 +66,8 @@ impl Vector {
             announced: case.stored.announced,
             sidecar: case.stored.sidecar,
             sidecars: (!case.stored.sidecars).then_some(false),
+            key_objects: case.stored.key_objects,
+            key_store: (!case.stored.key_store).then_some(false),
             body: STANDARD.encode(case.stored.body),
             expect: case.expect,
             released: Released::of(&case.released),
@@ -75,6 +81,11 @@ impl Vector {
     /// Returns the sidecar, if the reader reads sidecars.
     pub(crate) fn sidecar(&self) -> Option<&str> {
         self.sidecar.as_deref().filter(|_| self.sidecars != Some(false))
+    }
+
+    /// Returns the content of a key object, if the reader reads key objects.
+    pub(crate) fn key_object(&self, name: &str) -> Option<&str> {
+        self.key_objects.get(name).map(String::as_str).filter(|_| self.key_store != Some(false))
     }
 
     fn to_text(&self) -> String {

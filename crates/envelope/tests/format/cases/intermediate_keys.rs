@@ -25,7 +25,7 @@ fn with(edit: impl FnOnce(&mut Group)) -> Stored {
 
 /// The object with this key of its group alone.
 fn with_key(key: Key) -> Stored {
-    with(|group| group.keys = vec![key])
+    with(|group| group.keys = Some(vec![key]))
 }
 
 fn with_data_key(wrapped: Vec<u8>) -> Stored {
@@ -50,10 +50,10 @@ fn groups(cases: &mut Cases) {
     let planted = recipe.stored(&[made]);
     cases.refused("commitment", "group-made-under-other-key", &["R12"], shows, planted);
     let shows = "a genuine wrapped key of another intermediate key, in the group of this one";
-    let mixed = with_key(other.keys[0].clone());
+    let mixed = with_key(other.first_key());
     cases.refused("unwrap", "key-of-other-intermediate-key", &["R9"], shows, mixed);
     let shows = "the same before the true key";
-    let mixed = with(|group| group.keys.insert(0, other.keys[0].clone()));
+    let mixed = with(|group| group.keys_mut().insert(0, other.first_key()));
     cases.opened("key-of-other-intermediate-key-planted", &["R8", "R9"], shows, mixed, &recipe);
 
     // Neighbours that differ in one member each; the last group is the true one.
@@ -106,7 +106,7 @@ fn ids(cases: &mut Cases) {
         with(|group| {
             group.intermediate = Some(id.into());
             group.data_key = Some(wrap_under(intermediate, &recipe.data_key, &context));
-            group.keys = vec![key];
+            group.keys = Some(vec![key]);
         })
     };
     let mut id = recipe.id();
@@ -129,7 +129,7 @@ fn ids(cases: &mut Cases) {
     let shows = "another intermediate key, wrapped for this context, scope and r";
     cases.refused("unwrap", "other-key-of-same-r", &["R9"], shows, planted);
     let shows = "the same before the true key";
-    let both = with(|group| group.keys.insert(0, key));
+    let both = with(|group| group.keys_mut().insert(0, key));
     cases.opened("other-key-of-same-r-planted", &["R8", "R9"], shows, both, &recipe);
 
     let shows = "a data key for another id of the same intermediate key";
@@ -226,7 +226,7 @@ fn scopes(cases: &mut Cases) {
         ),
     ] {
         let keys = vec![recipe.intermediate("first", scope)];
-        let stored = recipe.stored(&[Group { keys, ..group }]).anywhere();
+        let stored = recipe.stored(&[Group { keys: Some(keys), ..group }]).anywhere();
         cases.refused("unwrap", name, &["R9"], shows, stored);
     }
 }
@@ -324,7 +324,7 @@ fn kinds(cases: &mut Cases) {
     // The body is sealed under the intermediate key: a reader that confuses the two would open it.
     let confused = Recipe { data_key: recipe.intermediate_key, ..small() };
     let keys = vec![recipe.intermediate("first", None)];
-    let keys = Group { keys, ..recipe.group(None) };
+    let keys = Group { keys: Some(keys), ..recipe.group(None) };
     let shows = "the wrap of an intermediate key in place of a data key's";
     let stored = confused.stored(&[keys]).anywhere();
     cases.refused("unwrap", "intermediate-key-as-data-key", &["R8"], shows, stored);

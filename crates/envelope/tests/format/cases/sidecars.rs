@@ -8,7 +8,7 @@ const LIMIT: usize = 16_384;
 /// An object without a key of the reader in its metadata.
 fn lacking(recipe: &Recipe) -> Stored {
     recipe.stored(&[Group {
-        keys: vec![recipe.key("second", Some(PLACE))],
+        keys: Some(vec![recipe.key("second", Some(PLACE))]),
         ..recipe.group(Some(PLACE))
     }])
 }
@@ -51,7 +51,8 @@ fn opened(cases: &mut Cases) {
 
     let mut damaged = recipe.key("first", Some(PLACE));
     damaged.2[70] ^= 1;
-    let damaged = recipe.stored(&[Group { keys: vec![damaged], ..recipe.group(Some(PLACE)) }]);
+    let damaged =
+        recipe.stored(&[Group { keys: Some(vec![damaged]), ..recipe.group(Some(PLACE)) }]);
     let shows = "the object's own wrap is damaged, and the sidecar's opens it";
     let stored = damaged.beside(adding(&recipe).to_sidecar());
     cases.opened("sidecar-after-damaged-wrap", &["R16"], shows, stored, &recipe);
@@ -167,7 +168,7 @@ fn of_other_bodies(cases: &mut Cases) {
 fn forged(cases: &mut Cases) {
     let recipe = small();
     let of_context = recipe.clone().with_context(&[]).key("first", Some(PLACE));
-    let of_context = Group { keys: vec![of_context], ..recipe.group(Some(PLACE)) };
+    let of_context = Group { keys: Some(vec![of_context]), ..recipe.group(Some(PLACE)) };
     let under_other = small().other().other_intermediate().intermediate_group(Some(PLACE));
     let made_under_other =
         small().other_data_key().other_intermediate().intermediate_group(Some(PLACE));

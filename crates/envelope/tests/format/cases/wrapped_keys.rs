@@ -12,7 +12,7 @@ pub(super) fn all(cases: &mut Cases) {
 /// The object with this key alone.
 fn with(key: Key) -> Stored {
     let recipe = small();
-    recipe.stored(&[Group { keys: vec![key], ..recipe.group(Some(PLACE)) }])
+    recipe.stored(&[Group { keys: Some(vec![key]), ..recipe.group(Some(PLACE)) }])
 }
 
 /// Wrapping keys that the reader does not have.
@@ -48,7 +48,7 @@ fn of_other_bodies(cases: &mut Cases) {
     cases.refused("unwrap", "key-of-old-version", &["R8"], shows, with(old.clone()));
     let keys = vec![old, recipe.key("first", Some(PLACE))];
     let shows = "the wrapped key of an older version before the true one";
-    let both = recipe.stored(&[Group { keys, ..recipe.group(Some(PLACE)) }]);
+    let both = recipe.stored(&[Group { keys: Some(keys), ..recipe.group(Some(PLACE)) }]);
     cases.opened("key-of-old-version-planted", &["R8"], shows, both, &recipe);
 
     let moved =
