@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A second reader of sealed objects, written only from docs/FORMAT.md. It opens the vectors in a directory.
 
-R1 to R19 are the numbers of the document's MUSTs. Usage: sealwax_reader.py DIRECTORY
+R1 to R23 are the numbers of the document's MUSTs. Usage: sealwax_reader.py DIRECTORY
 """
 
 import base64
@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-MEMBERS = ("place", "scope", "intermediate", "data-key", "keys")
+MEMBERS = ("place", "scope", "context", "intermediate", "data-key", "keys")
 NAMES = {f"sealwax-{name}" for name in ("format", "context", "keys", "missing", "generation", "header", "length")}
 
 
@@ -92,6 +92,7 @@ def check_scope(group):
     """Check R4. Replace the length of the scope by the scope."""
     require(("intermediate" in group) == ("data-key" in group))
     require(("scope" in group) == ("place" in group and "intermediate" in group))
+    require("intermediate" in group or ("context" not in group and "keys" in group))
     if "scope" in group:
         scope, place = group["scope"], group["place"].encode()
         bucket = re.match(b"arn:[^/]*/[^/]*/|(?!arn:)[^/]*/", place)
@@ -100,12 +101,24 @@ def check_scope(group):
         group["scope"] = place[:scope].decode()
 
 
-def parse_keys(text):
+def check_key_context(group, context):
+    """Replace the names of the pairs that the intermediate key is bound to by the pairs."""
+    names = group.get("context")
+    if "context" in group:
+        require(isinstance(names, list) and all(isinstance(name, str) for name in names))
+        require(names == sorted((name for name in context if name in names), key=str.encode) and len(names) < len(context))
+        context = {name: context[name] for name in names}
+    group["context"] = context
+
+
+def parse_keys(text, context):
+    """Return the wrapped keys, each with its group, and the groups of intermediate keys."""
     groups = parse_json(text, sort=False)
     require(isinstance(groups, list) and all(isinstance(group, dict) for group in groups))
+    kinds = [[group.get(name) for name in MEMBERS[:5]] for group in groups]
     for group in groups:
         require(list(group) == [name for name in MEMBERS if name in group])
-        require(isinstance(group.get("keys"), list) and group["keys"])
+        require("keys" not in group or (isinstance(group["keys"], list) and group["keys"]))
         if "place" in group:
             require(isinstance(group["place"], str) and 1 <= len(group["place"].encode()) <= 1280)
         if "data-key" in group:
@@ -113,13 +126,20 @@ def parse_keys(text):
         if "intermediate" in group:
             unbase64(group["intermediate"], 32, 32, "-_")
         check_scope(group)
-    kinds = [[group.get(name) for name in MEMBERS[:4]] for group in groups]
-    require(all(kind != after for kind, after in zip(kinds, kinds[1:])))
-    keys = [(group, *key) for group in groups for key in group["keys"] if isinstance(key, list) and len(key) == 3]
-    require(1 <= len(keys) <= 16 and len(keys) == sum(len(group["keys"]) for group in groups))
-    for _, provider, wrapping_key, _ in keys:
+        check_key_context(group, context)
+        group["format"] = "v1/intermediate" if "keys" in group else "v1/detached"
+    with_keys = [kind for kind, group in zip(kinds, groups) if "keys" in group]
+    detached = [kind for kind, group in zip(kinds, groups) if "keys" not in group]
+    require(all("keys" in group for group in groups[: len(with_keys)]))
+    require(all(kind != after for kind, after in zip(with_keys, with_keys[1:])))
+    require(all(kind not in detached[:at] for at, kind in enumerate(detached)))
+    wrapped = [(group, key) for group in groups for key in group.get("keys", [])]
+    require(1 <= len(wrapped) + len(detached) <= 16)
+    require(all(isinstance(key, list) and len(key) == 3 for _, key in wrapped))
+    for _, (provider, wrapping_key, _) in wrapped:
         check_names(provider, wrapping_key)
-    return [(group, provider, name, unbase64(wrapped, 1, 1024)) for group, provider, name, wrapped in keys]
+    keys = [(group, provider, name, unbase64(ciphertext, 1, 1024)) for group, (provider, name, ciphertext) in wrapped]
+    return keys, [group for group in groups if "intermediate" in group]
 
 
 def pairs(context):
@@ -150,16 +170,16 @@ def open_wrapped(wrapping_key, wrapped, wrap_context):
 
 
 def unwrap(wrapping_key, group, wrapped, context, salt):
-    def wrap_context(**reserved):
+    def wrap_context(own, **reserved):
         named = {f"sealwax:{name.replace('_', '-')}": value for name, value in reserved.items() if value is not None}
-        return b"sealwax/v1/wrap\0" + pairs(context | named)
+        return b"sealwax/v1/wrap\0" + pairs(own | named)
 
-    place, scope, key_id = (group.get(name) for name in MEMBERS[:3])
-    of_data_key = wrap_context(format="v1", place=place, salt=to_base64(salt), intermediate_id=key_id)
+    place, scope, part, key_id = (group.get(name) for name in MEMBERS[:4])
+    of_data_key = wrap_context(context, format="v1", place=place, salt=to_base64(salt), intermediate_id=key_id)
     if key_id is None:
         return open_wrapped(wrapping_key, wrapped, of_data_key)
     r, c = unbase64(key_id, 32, 32, "-_")[:16], unbase64(key_id, 32, 32, "-_")[16:]
-    of_intermediate_key = wrap_context(format="v1/intermediate", intermediate=to_base64(r, "-_"), scope=scope)
+    of_intermediate_key = wrap_context(part, format=group["format"], intermediate=to_base64(r, "-_"), scope=scope)
     intermediate_key = open_wrapped(wrapping_key, wrapped, of_intermediate_key)
     if not hmac.compare_digest(expand(intermediate_key, b"sealwax/v1/intermediate-id\0" + r, 16), c):  # R9
         raise InvalidTag
@@ -168,7 +188,7 @@ def unwrap(wrapping_key, group, wrapped, context, salt):
 
 
 def parse_metadata(metadata):
-    """Return the keys, the header, and the metadata that they come from."""
+    """Return the keys with the groups of intermediate keys, the header, and the metadata that they come from."""
     folded = [(fold(name), value) for name, value in metadata.items()]
     ours = [(name, value) for name, value in folded if name.startswith("sealwax")]
     require(sum(len(name.encode()) + len(value.encode()) for name, value in ours) <= 8192)  # R2
@@ -179,13 +199,13 @@ def parse_metadata(metadata):
     require(fields["sealwax-format"] == "v1+Cobblestone-256", "unsupported")
     require(fields.keys() <= NAMES and {"sealwax-keys", "sealwax-generation", "sealwax-header"} <= fields.keys())  # R3
     context = parse_context(fields["sealwax-context"]) if "sealwax-context" in fields else {}
-    keys = parse_keys(fields["sealwax-keys"])
+    keys, groups = parse_keys(fields["sealwax-keys"], context)
     if "sealwax-missing" in fields:
         check_missing(fields["sealwax-missing"], keys)
     number(fields["sealwax-generation"], 1, 2**32 - 1)
     header = unbase64(fields["sealwax-header"], 56, 56)
     length = number(fields["sealwax-length"], 0, 2**64 - 1) if "sealwax-length" in fields else None
-    return keys, (context, header, length), fields
+    return (keys, groups), (context, header, length), fields
 
 
 def parse_sidecar(sidecar, same):
@@ -199,7 +219,68 @@ def parse_sidecar(sidecar, same):
     return keys
 
 
-def open_body(keys, header, places, wrapping_keys):
+def short_hash(data):
+    return to_base64(hashlib.sha512(data).digest()[:16], "-_")
+
+
+def key_object_name(group, provider, wrapping_key):
+    of_context = short_hash(b"sealwax/v1/key-context\0" + pairs(group["context"]))
+    of_key = short_hash(b"sealwax/v1/wrapping-key\0" + provider.encode() + b"\0" + wrapping_key.encode())
+    return f"{of_context}/{group['intermediate']}/{of_key}"
+
+
+def parse_key_object(name, content, group):
+    """Return the key of the group, with the wrapped key in this object of the key store."""
+    require(len(content.encode()) <= 16384)  # R21
+    members = parse_json(content, sort=True)
+    required = {"ciphertext", "format", "id", "provider", "wrapping-key"}
+    require(isinstance(members, dict) and required <= members.keys() <= required | {"context", "scope"})
+    texts = [value for member, value in members.items() if member != "context"]
+    require(all(isinstance(value, str) for value in texts))
+    check_names(members["provider"], members["wrapping-key"])
+    unbase64(members["id"], 32, 32, "-_")
+    ciphertext = unbase64(members["ciphertext"], 1, 1024)
+    context = parse_context(json.dumps(members["context"], separators=(",", ":"))) if "context" in members else {}
+    named = {"context": context, "intermediate": members["id"]}
+    require(key_object_name(named, members["provider"], members["wrapping-key"]) == name)
+    bound = (context, members.get("scope"), members["id"], members["format"])
+    require(bound == (group["context"], group.get("scope"), group["intermediate"], group["format"]))  # R22
+    return group, members["provider"], members["wrapping-key"], ciphertext
+
+
+def find_keys(groups, key_objects, wrapping_keys):
+    """Return the keys of the key store for these groups and wrapping keys."""
+    keys = []
+    for group in groups:
+        for name in (key_object_name(group, "local", wrapping_key) for wrapping_key in wrapping_keys):
+            try:
+                require(name in key_objects)
+                keys.append(parse_key_object(name, key_objects[name], group))
+            except Refused:
+                continue
+    return keys
+
+
+def open_body(stored, header, places, wrapping_keys, key_objects):
+    """Return the cipher and base nonce of the body, by its own keys or those of the key store."""
+    keys, groups = stored
+    accepted = [group for group in groups if places is None or group.get("place") in places]  # R6
+    if not keys:  # R20
+        require(accepted, "place")
+        found = find_keys(accepted, key_objects, wrapping_keys)
+        require(found, "no-key-object")
+        return open_with(found, header, places, wrapping_keys)
+    try:
+        return open_with(keys, header, places, wrapping_keys)
+    except Refused as refused:
+        try:
+            found = find_keys(accepted, key_objects, wrapping_keys)
+            return open_with(found, header, places, wrapping_keys)  # R23
+        except Refused:
+            raise refused from None
+
+
+def open_with(keys, header, places, wrapping_keys):
     """Return the cipher and base nonce of the body, from the first key that opens."""
     context, body_header, _ = header
     keys = [key for key in keys if places is None or key[0].get("place") in places]  # R6
@@ -220,18 +301,19 @@ def open_body(keys, header, places, wrapping_keys):
         raise Refused("commitment") from None  # R12
 
 
-def read(metadata, sidecar, body, announced, places, wrapping_keys):
+def read(metadata, sidecar, key_objects, body, announced, places, wrapping_keys):
     """Return the plaintext, or raise Refused. If `places` is None, every place is accepted."""
-    keys, header, _ = parse_metadata(metadata)
+    stored, header, _ = parse_metadata(metadata)
     whole, rest = divmod(announced - 56, 16400)  # R5
     require(announced >= 72 and rest >= 16 and whole < 2**38, "length")
     require(header[2] in (None, whole * 16384 + rest - 16), "length")
     try:
-        cipher, nonce = open_body(keys, header, places, wrapping_keys)
+        cipher, nonce = open_body(stored, header, places, wrapping_keys, key_objects)
     except Refused as refused:  # R16
         try:
             require(sidecar is not None)
-            cipher, nonce = open_body(parse_sidecar(sidecar, header), header, places, wrapping_keys)  # R19
+            stored = parse_sidecar(sidecar, header)
+            cipher, nonce = open_body(stored, header, places, wrapping_keys, key_objects)  # R19
         except Refused:
             raise refused from None
     require(len(body) < 56 or body[:56] == header[1], "header-mismatch")  # R13
@@ -252,8 +334,10 @@ def outcome(vector):
     wrapping_keys = {name: bytes.fromhex(key) for name, key in vector["wrapping-keys"].items()}
     announced = vector.get("announced", len(body))
     sidecar = vector.get("sidecar") if vector.get("sidecars", True) else None
+    key_objects = vector.get("key-objects", {}) if vector.get("key-store", True) else {}
     try:
-        return "opened", read(vector["metadata"], sidecar, body, announced, vector["places"], wrapping_keys)
+        settings = (vector["places"], wrapping_keys)
+        return "opened", read(vector["metadata"], sidecar, key_objects, body, announced, *settings)
     except Refused as refused:
         return refused.failure, refused.released
 

@@ -115,6 +115,7 @@ fn operations(wire: &Wire, keys: &Keys) -> Vec<String> {
     wire.calls().into_iter().map(named).collect()
 }
 
+/// FORMAT.md W18: the key object comes first.
 #[tokio::test]
 async fn a_key_object_is_stored_before_the_first_object_that_needs_it() {
     let (stack, keys) = (LocalStack::new(east()), Keys::new());

@@ -122,6 +122,7 @@ async fn a_local_key_is_added_through_this_process() {
     );
 }
 
+/// FORMAT.md W22: a key goes only after another one was unwrapped.
 #[tokio::test]
 async fn a_key_goes_only_after_another_one_is_proven() {
     let written = Written::new().await;

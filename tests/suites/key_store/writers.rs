@@ -6,7 +6,7 @@ use sealwax_tests::{SeaweedFs, local_keyring};
 
 use super::*;
 
-/// Adds four keys at the same time, by four clients that know nothing of each other.
+/// FORMAT.md W19: adds four keys at the same time, by four clients that know nothing of each other.
 async fn add_at_once(client: impl Fn() -> SealedClient, bucket: &str, uri: &S3Uri) {
     let names = ["one", "two", "three", "four"];
     let listed = |client: &SealedClient| {

@@ -8,8 +8,9 @@ use std::{
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    BodyHeader, EncryptedDataKey, EncryptionContext, IntermediateKeyId, Keyring as _, LocalKeyring,
-    ObjectHeader, Place, Scope, StreamOpener, Unwrap, WrapContext,
+    BodyHeader, EncryptedDataKey, EncryptionContext, FORMAT_PAIR, IntermediateKeyId, KeyObject,
+    KeyObjectName, Keyring as _, LocalKeyring, ObjectHeader, Place, Scope, SharedKeySlot,
+    StreamOpener, Unwrap, WrapContext,
     geometry::{
         CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, body_len, chunk_count, chunk_span, plaintext_len,
     },
@@ -141,14 +142,37 @@ fn the_metadata_budget_adds_up() {
     let arn = "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
     let kms = Key("aws-kms".into(), arn.into(), vec![0; 184]);
     let Stored { metadata: mut values, .. } =
-        recipe.stored(&[Group { keys: Some(vec![kms; 4]), ..group }]);
+        recipe.stored(&[Group { keys: Some(vec![kms.clone(); 4]), ..group.clone() }]);
     assert_eq!(values["sealwax-context"].len() + place.len(), 200);
     values.insert("sealwax-generation".into(), u32::MAX.to_string());
     values.insert("sealwax-length".into(), ((1_u64 << 52) - 1).to_string());
-    let len: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
-    assert_eq!(len, *sum);
+    let len = |values: &BTreeMap<String, String>| {
+        values.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+    };
+    assert_eq!(len(&values), *sum);
     let header = ObjectHeader::parse(metadata::pairs(&values)).expect("an object");
     header.check_fits([]).expect("it fits");
+
+    // The prose after the table: what `context` costs, and what is left of a detached group.
+    let len_with = |group: Group| {
+        let Stored { metadata, .. } = recipe.stored(&[group]);
+        let keys = metadata["sealwax-keys"].clone();
+        len(&BTreeMap::from_iter(values.clone().into_iter().chain([("sealwax-keys".into(), keys)])))
+    };
+    let whole = || Group { keys: Some(vec![kms.clone(); 4]), ..group.clone() };
+    assert_eq!(len_with(whole()), *sum);
+    for (names, cost) in [(&["tenant"][..], 21), (&[], 13), (&["ab", "c"], 12 + 5 + 4)] {
+        let context = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(len_with(Group { context, ..whole() }) - *sum, cost, "{names:?}");
+    }
+    let wrapped_keys = parts[7];
+    let detached = len_with(Group { keys: None, ..group.clone() });
+    assert_eq!((detached, *sum - wrapped_keys - detached), (587, 10));
+    for claim in
+        ["costs 12 bytes", "21 bytes for `tenant`", "13 bytes", "and 10 bytes", "587 bytes"]
+    {
+        assert!(budget.contains(claim), "{claim}");
+    }
 }
 
 #[test]
@@ -266,6 +290,106 @@ fn example_of_an_object_under_an_intermediate_key() {
         example["sealwax-keys"]
             .contains(&format!("\"data-key\":\"{}\"", construct::base64(&wrapped)))
     );
+}
+
+/// Asserts that an example of a key object has the bytes that the document describes, equals a
+/// vector, and opens that object with the library.
+fn assert_key_object(title: &str, vector: &str) -> SharedKeySlot {
+    let example = example(title);
+    let vector =
+        vectors::stored().into_iter().find(|other| other.name == vector).expect("a vector");
+    let (name, content) = (&example["name"], &example["content"]);
+    assert_eq!(vector.key_objects, BTreeMap::from([(name.clone(), content.clone())]));
+    assert_eq!(example["wrapping key"], vector.wrapping_keys["first"]);
+    for name in ["sealwax-keys", "sealwax-context", "sealwax-header"] {
+        let shown = match name {
+            "sealwax-context" => Some(&example["context"]),
+            name => example.get(name),
+        };
+        assert!(shown.is_none_or(|value| *value == vector.metadata[name]), "{name}");
+    }
+
+    let object = KeyObject::parse(content.as_bytes()).expect("a key object");
+    assert_eq!((object.name().to_string(), object.to_json()), (name.clone(), content.clone()));
+    assert_eq!(KeyObjectName::parse(name), Some(object.name()));
+    let form = object.form();
+    assert_eq!(form.scope().map(Scope::as_str), Some(example["scope"].as_str()));
+    assert_eq!(form.wrap_context().canonical_bytes(), bytes(&example, "wrap context"));
+    let made = construct::message(
+        &array(&example, "wrapping key"),
+        &array(&example, "salt of the wrap"),
+        &bytes(&example, "wrap context"),
+        &array::<32>(&example, "intermediate key"),
+    );
+    assert_eq!(form.ciphertext(), made);
+    let id =
+        construct::intermediate_id(&array(&example, "intermediate key"), &array(&example, "r"));
+    assert_eq!(object.id().to_string(), construct::base64url(&id));
+
+    let constructed = construct::KeyObject {
+        ciphertext: made,
+        context: form
+            .wrap_context()
+            .pairs()
+            .into_iter()
+            .filter(|(name, _)| !name.contains(':'))
+            .collect(),
+        format: form.wrap_context().pairs()[FORMAT_PAIR].clone(),
+        id,
+        provider: form.provider().to_owned(),
+        scope: Some(example["scope"].clone()),
+        wrapping_key: form.wrapping_key().to_owned(),
+    };
+    assert_eq!((&constructed.name(), &constructed.content()), (name, content));
+    let parts: Vec<_> = name.split('/').collect();
+    let labels = ["the context", "the wrapping key"].into_iter().zip(["context", "wrapping key"]);
+    for (((hashed, of), bytes_of), at) in labels.zip(constructed.hashed()).zip([0, 2]) {
+        assert_eq!(bytes(&example, &format!("hashed of {hashed}")), bytes_of);
+        assert_eq!(construct::base64url(&bytes(&example, &format!("H({of})"))), parts[at]);
+    }
+
+    let header = ObjectHeader::parse(metadata::pairs(&vector.metadata)).expect("an object");
+    let [slot] = header.slots().try_into().expect("one group");
+    assert_eq!(slot.key_object_name("local", "first"), object.name());
+    let key = slot.with_key_object(&object.name(), content.as_bytes()).expect("of this object");
+    let keyring =
+        LocalKeyring::new("first", &mut bytes(&example, "wrapping key")).expect("a keyring");
+    let unwrapped = keyring.unwrap(&[key]).now_or_never().expect("nothing waits");
+    let Unwrap::Unwrapped(data_key) = unwrapped else { panic!("it does not open") };
+    StreamOpener::new(&data_key, &header.context().body_context(), *header.body_header())
+        .expect("the commitment");
+    slot
+}
+
+#[test]
+fn example_of_a_key_object() {
+    let slot = assert_key_object("A key object", "key-object");
+    assert!(!slot.wrap_context().is_detached());
+}
+
+#[test]
+fn example_of_a_detached_key() {
+    let slot = assert_key_object("A detached key", "detached");
+    assert!(slot.wrap_context().is_detached());
+}
+
+#[test]
+fn example_of_a_key_for_a_part_of_the_context() {
+    let title = "A key for a part of the context";
+    let slot = assert_key_object(title, "key-object-of-key-context");
+    assert_eq!(
+        (slot.wrap_context().context().len(), slot.data_key_context().context().len()),
+        (1, 2)
+    );
+    let example = example(title);
+    let context = bytes(&example, "wrap context of the data key");
+    let intermediate = array(&example, "intermediate key");
+    let key = construct::data_key_wrapping_key(&intermediate, &context);
+    assert_eq!(key[..], bytes(&example, "K"));
+    let data_key = Recipe::new("").data_key;
+    let wrapped = construct::wrap_under(&intermediate, &data_key, &context);
+    let member = format!("\"data-key\":\"{}\"", construct::base64(&wrapped));
+    assert!(example["sealwax-keys"].contains(&member));
 }
 
 /// Returns the numbers in `text`: `R1`, `W2`, …
