@@ -17,9 +17,9 @@ use base64::{
 use futures_util::{FutureExt as _, future::join_all};
 use sealwax_envelope::{
     BodyHeader, BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
-    EncryptionMaterials, Error, Keyring, KeyringError, KeyringErrorKind, LocalKeyring,
+    EncryptionMaterials, Error, KeyObject, Keyring, KeyringError, KeyringErrorKind, LocalKeyring,
     ObjectHeader, PLACE_PAIR, Place, PlaintextDataKey, SALT_PAIR, SCOPE_PAIR, Scope, Unwrap,
-    WrapContext,
+    WrapContext, WrappedForms, metadata,
 };
 
 #[derive(Debug, Clone)]
@@ -352,6 +352,139 @@ fn objects_share_an_intermediate_key_only_within_its_scope() {
     assert_eq!((keys[0].scope(), unwrap(&inner, &keys)), (None, Ok(data_key)));
 }
 
+/// Returns a context of two pairs.
+fn document(tenant: &str, document: &str) -> EncryptionContext {
+    context(tenant).with("document", document).expect("a context")
+}
+
+/// FORMAT.md W5: contexts share an intermediate key if they share the pairs that it is bound to.
+#[test]
+fn objects_share_an_intermediate_key_if_they_share_its_pairs() {
+    let inner = Counting::new();
+    let contexts =
+        [document("acme", "1"), document("acme", "2"), document("evil", "1"), context("acme")];
+    for (names, calls, bound, same) in [
+        (&["tenant"][..], 2, [1, 1, 1, 1], [0, 0, 2, 0]),
+        (&["document"], 3, [1, 1, 1, 0], [0, 1, 0, 3]),
+        (&[], 1, [0, 0, 0, 0], [0, 0, 0, 0]),
+        (&["tenant", "document"], 4, [2, 2, 2, 1], [0, 1, 2, 3]),
+        (&["elsewhere", "tenant", "tenant"], 2, [1, 1, 1, 1], [0, 0, 2, 0]),
+        (&["Tenant"], 1, [0, 0, 0, 0], [0, 0, 0, 0]),
+    ] {
+        let keyring = CachingKeyring::new(inner.clone()).with_key_context(names.iter().copied());
+        let before = inner.calls().0;
+        let objects = contexts.each_ref().map(|context| generate(&keyring, context, &place("k")));
+        assert_eq!(inner.calls().0 - before, calls, "{names:?}");
+        let ids = objects.each_ref().map(|(_, keys)| keys[0].intermediate_id().copied());
+        for (at, (context, (data_key, keys))) in contexts.iter().zip(&objects).enumerate() {
+            let binding = keys[0].wrap_context();
+            assert_eq!(ids[at], ids[same[at]], "{names:?} {context:?}");
+            assert_eq!(binding.context().len(), bound[at], "{names:?} {context:?}");
+            assert!(binding.context().is_part_of(context));
+            assert_eq!(keys[0].data_key_context().context(), context);
+            // Stored, parsed and opened without a cache, and by one that knows the key.
+            let keys = edited(&header(context, keys), str::to_owned);
+            assert_eq!(keys[0].wrap_context(), binding);
+            for reader in [&inner as &dyn Keyring, &keyring] {
+                assert_eq!(unwrap(reader, &keys), Ok(*data_key), "{names:?} {context:?}");
+            }
+            let expected = keyring.expected_keys(&bound_to(context, Some(&place("k"))));
+            assert_eq!(expected[0].wrap_context().context(), binding.context());
+        }
+    }
+}
+
+/// Objects of one tenant share an intermediate key, and no data key: each is bound to all pairs.
+#[test]
+fn a_shared_intermediate_key_binds_the_data_key_to_all_pairs() {
+    let inner = Counting::new();
+    let keyring = CachingKeyring::new(inner.clone()).with_key_context(["tenant"]);
+    let (context, place) = (document("acme", "1"), place("k"));
+    let (data_key, keys) = generate(&keyring, &context, &place);
+    let stored = header(&context, &keys);
+    assert_eq!(unwrap(&keyring, &edited(&stored, str::to_owned)), Ok(data_key));
+    for (what, from, to) in [
+        ("another document", r#""document":"1""#, r#""document":"2""#),
+        ("another tenant", "acme", "evil"),
+        ("another pair for the intermediate key", r#"["tenant"]"#, r#"["document"]"#),
+        ("no pair for the intermediate key", r#"["tenant"]"#, "[]"),
+        ("all pairs for the intermediate key", r#""context":["tenant"],"#, ""),
+    ] {
+        let forged = edited(&stored, |text| text.replace(from, to));
+        for reader in [&inner as &dyn Keyring, &keyring] {
+            assert_eq!(unwrap(reader, &forged), Err(KeyringErrorKind::Rejected), "{what}");
+        }
+    }
+}
+
+/// Returns the stored list of keys.
+fn keys_of(header: &ObjectHeader) -> String {
+    let mut metadata = header.to_metadata().into_iter();
+    metadata.find(|(name, _)| *name == metadata::KEYS).expect("the keys").1
+}
+
+/// FORMAT.md W20: no object, sidecar or copy has a wrapped key of a detached intermediate key.
+#[test]
+fn detached_keys_leave_no_wrapped_form_in_a_header() {
+    let (inner, acme) = (Counting::new(), context("acme"));
+    let keyring = CachingKeyring::new(inner.clone()).with_wrapped_forms(WrappedForms::Detached);
+    let (data_key, keys) = generate(&keyring, &acme, &place("k"));
+    let header = header(&acme, &keys);
+    assert_eq!((header.keys(), header.detached().len()), (&[][..], 1));
+    let texts = [keys_of(&header), header.to_sidecar().expect("a sidecar")];
+    for text in texts {
+        assert!(text.contains("data-key") && !text.contains("wrapping-key"), "{text}");
+        assert!(!text.contains(&STANDARD_NO_PAD.encode(keys[0].ciphertext())), "{text}");
+    }
+    // A rewrap adds a direct key, and leaves the detached one without wrapped forms.
+    let direct = generate(&inner, &acme, &place("k")).1;
+    let rewrapped = header.rewrapped([direct.clone(), keys.clone()].concat()).expect("a header");
+    assert_eq!((rewrapped.keys(), rewrapped.detached()), (&direct[..], header.detached()));
+
+    // The key store has the form, and opens the object.
+    let object = KeyObject::of(&keys[0]).expect("an intermediate key");
+    let parsed = KeyObject::parse(object.to_json().as_bytes()).expect("a key object");
+    let [slot] = header.slots().try_into().expect("one group");
+    let stored = slot.with_form(parsed.form()).expect("of this object");
+    for reader in [&inner as &dyn Keyring, &keyring, &CachingKeyring::new(inner.clone())] {
+        assert_eq!(unwrap(reader, std::slice::from_ref(&stored)), Ok(data_key));
+    }
+    // A detached key and one that is not are not forms of each other.
+    let attached = CachingKeyring::new(inner.clone());
+    let (_, others) = generate(&attached, &acme, &place("k"));
+    let other = KeyObject::of(&others[0]).expect("an intermediate key");
+    assert_eq!(slot.with_form(other.form()), None);
+    let expected = keyring.expected_keys(&bound_to(&acme, Some(&place("k"))));
+    assert!(expected[0].wrap_context().is_detached());
+    let expected = ObjectHeader::new(acme.clone(), expected, body(0), None).expect("a header");
+    assert_eq!(keys_of(&expected).len(), keys_of(&header).len(), "the size is known before");
+}
+
+/// The age of writing and that of reading are set apart.
+#[test]
+fn a_key_is_read_longer_or_shorter_than_it_is_written_with() {
+    let (inner, acme) = (Counting::new(), context("acme"));
+    let short = Duration::from_millis(1);
+    let long = Duration::from_secs(86_400);
+    for (limits, calls) in [
+        (CacheLimits::new().with_max_age(long).with_max_writing_age(short), (2, 1)),
+        (CacheLimits::new().with_max_age(short).with_max_writing_age(long), (1, 2)),
+        (CacheLimits::new().with_max_writing_age(short).with_max_age(long), (1, 1)),
+    ] {
+        let keyring = CachingKeyring::with_limits(inner.clone(), limits);
+        let before = inner.calls();
+        let (data_key, keys) = generate(&keyring, &acme, &place("a"));
+        assert_eq!(unwrap(&keyring, &keys), Ok(data_key));
+        sleep(2 * short);
+        generate(&keyring, &acme, &place("b"));
+        assert_eq!(unwrap(&keyring, &keys), Ok(data_key));
+        let after = inner.calls();
+        assert_eq!((after.0 - before.0, after.1 - before.1), calls, "{limits:?}");
+    }
+    let limits = CacheLimits::new().with_max_writing_age(long);
+    assert_eq!((limits.max_age(), limits.max_writing_age()), (Duration::from_secs(300), long));
+}
+
 /// FORMAT.md W1: wrapped keys belong to one body.
 #[test]
 fn a_header_takes_no_keys_of_another_body_or_context() {
@@ -532,4 +665,8 @@ fn four_kms_keys_fit_beside_200_bytes() {
     };
     let cached = CachingKeyring::new(FourKms);
     assert_eq!((needed(&FourKms), needed(&cached)), (1_781, 1_947));
+    // `"context":[],`, and no keys.
+    let of_no_pair = CachingKeyring::new(FourKms).with_key_context::<&str>([]);
+    let detached = CachingKeyring::new(FourKms).with_wrapped_forms(WrappedForms::Detached);
+    assert_eq!((needed(&of_no_pair), needed(&detached)), (1_947 + 13, 577));
 }

@@ -7,7 +7,8 @@ use sealwax_envelope::{
     BodyHeader, BodySalt, BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionMaterials, Error,
     FORMAT_PAIR, INTERMEDIATE_PAIR, KeyMaterial, Keyring, KeyringError, KeyringErrorKind,
     LocalKeyring, MultiKeyring, Opener, PLACE_PAIR, PartBuffer, PlaintextDataKey, SALT_PAIR,
-    SCOPE_PAIR, Sealer, Unwrap, UnwrappedKey, WrapContext, conformance, geometry::HEADER_LEN,
+    SCOPE_PAIR, Sealer, Unwrap, UnwrappedKey, WrapContext, WrappedForms, conformance,
+    geometry::HEADER_LEN,
 };
 
 /// A fault of a keyring.
@@ -267,6 +268,9 @@ fn the_keyrings_of_this_crate_conform() {
         &CachingKeyring::new(local("a")),
         &CachingKeyring::new(both()),
         &CachingKeyring::new(CachingKeyring::new(both())),
+        &CachingKeyring::new(both()).with_key_context(["tenant"]),
+        &CachingKeyring::new(both()).with_key_context::<&str>([]),
+        &CachingKeyring::new(local("a")).with_wrapped_forms(WrappedForms::Detached),
         &MultiKeyring::new(Arc::new(CachingKeyring::new(local("a"))), []),
         &Faulty(Fault::None),
         &CachingKeyring::new(Faulty(Fault::None)),

@@ -26,7 +26,8 @@ fuzz_target!(|text: &str| {
         written.iter().map(|(name, value)| ((*name).to_owned(), value.as_str())).collect();
     assert_eq!(written, stored, "one header has two spellings");
 
-    assert!((1..=MAX_ENCRYPTED_DATA_KEYS).contains(&header.keys().len()));
+    let count = header.keys().len() + header.detached().len();
+    assert!((1..=MAX_ENCRYPTED_DATA_KEYS).contains(&count));
     assert!(header.missing().len() <= MAX_ENCRYPTED_DATA_KEYS);
     assert!(header.context().len() <= EncryptionContext::MAX_PAIRS);
     assert!(header.generation() > 0);
@@ -43,6 +44,15 @@ fuzz_target!(|text: &str| {
         if let (Some(scope), Some(place)) = (key.scope(), key.place()) {
             assert!(scope.as_str().ends_with('/') && scope.contains(place));
         }
+    }
+    let slots = header.slots();
+    assert!(slots.ends_with(header.detached()));
+    for slot in &slots {
+        let binding = slot.wrap_context();
+        assert!(binding.context().is_part_of(header.context()));
+        assert_eq!(binding.scope().is_some(), slot.place().is_some());
+        assert!(slot.place().is_none_or(|place| binding.scope().expect("one").contains(place)));
+        assert_eq!(binding.is_detached(), header.detached().contains(slot));
     }
     // Any header can be rewrapped, except one of the last generation.
     match header.rewrapped(header.keys().to_vec()) {
