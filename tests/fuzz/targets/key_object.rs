@@ -37,5 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!((name.to_string().len(), name.id()), (89, object.id()));
     assert!(name.folder().starts_with(&KeyObjectName::folder_of_context(context)));
     let other = name.under("another-provider", form.wrapping_key());
-    assert_eq!((other.folder(), other == name), (name.folder(), form.provider() == "another-provider"));
+    assert_eq!(
+        (other.folder(), other == name),
+        (name.folder(), form.provider() == "another-provider")
+    );
 });
