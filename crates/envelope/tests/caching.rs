@@ -449,6 +449,13 @@ fn detached_keys_leave_no_wrapped_form_in_a_header() {
     for reader in [&inner as &dyn Keyring, &keyring, &CachingKeyring::new(inner.clone())] {
         assert_eq!(unwrap(reader, std::slice::from_ref(&stored)), Ok(data_key));
     }
+    // A key of the same binding and random half of the id, which only `c` tells apart.
+    let id = object.id().to_string();
+    let mut bytes = URL_SAFE_NO_PAD.decode(&id).expect("base64url");
+    bytes[31] ^= 1;
+    let other = object.to_json().replace(&id, &URL_SAFE_NO_PAD.encode(bytes));
+    let other = KeyObject::parse(other.as_bytes()).expect("a key object");
+    assert_eq!(slot.with_form(other.form()), None);
     // A detached key and one that is not are not forms of each other.
     let attached = CachingKeyring::new(inner.clone());
     let (_, others) = generate(&attached, &acme, &place("k"));

@@ -134,8 +134,7 @@ pub(super) fn parse(
         };
         let of_data_key = WrapContext::for_stored_data_key(context.clone(), place, header);
         let Some((id, wrapped_data_key)) = under else {
-            let (None, Some(wrapped)) = (names, wrapped) else { return Err(malformed(KEYS)) };
-            for key in wrapped {
+            for key in wrapped.ok_or_else(|| malformed(KEYS))? {
                 keys.push(encrypted(key, &of_data_key)?);
             }
             continue;
@@ -145,7 +144,7 @@ pub(super) fn parse(
             None => WrappedForms::Detached,
         };
         let own_context = match names {
-            Some(names) => part_of(context, &names).ok_or_else(|| malformed(KEYS))?,
+            Some(names) => context.restricted_to(&names),
             None => context.clone(),
         };
         let binding = WrapContext::for_intermediate_key(own_context, scope, id.nonce(), forms);
@@ -158,7 +157,8 @@ pub(super) fn parse(
             keys.push(form.with_wrapped(id, wrapped_data_key, of_data_key.clone()));
         }
     }
-    // Groups that could be one, and detached ones that are not the last, have another spelling.
+    // Groups that could be one, detached ones that are not the last, and names that are not some of
+    // the context's in their order have another spelling.
     if to_string(&keys, &detached) != text {
         return Err(malformed(KEYS));
     }
@@ -167,12 +167,6 @@ pub(super) fn parse(
         return Err(malformed(KEYS));
     }
     Ok((keys, detached))
-}
-
-/// Returns the pairs of `context` with these names, which must be some of them, in their order.
-fn part_of(context: &EncryptionContext, names: &[String]) -> Option<EncryptionContext> {
-    let part = context.restricted_to(names);
-    (part.len() == names.len() && part.iter().map(|(name, _)| name).eq(names)).then_some(part)
 }
 
 fn encrypted(
