@@ -18,6 +18,8 @@ enum Fault {
     /// It does not authenticate this pair.
     Ignores(&'static str),
     IgnoresAll,
+    /// It takes a detached intermediate key for one that is not.
+    TakesDetached,
     /// It takes what it decrypts for the data key, without a look at the id.
     ReturnsWhatItDecrypts,
     /// It takes the id of an intermediate key on trust.
@@ -46,6 +48,9 @@ impl Faulty {
         match self.0 {
             Fault::Ignores(name) => drop(pairs.remove(name)),
             Fault::IgnoresAll => pairs = BTreeMap::new(),
+            Fault::TakesDetached if wrap_context.is_detached() => {
+                pairs.insert(FORMAT_PAIR.to_owned(), "v1/intermediate".to_owned());
+            }
             _ => {}
         }
         format!("{pairs:?}").into_bytes()
@@ -290,6 +295,7 @@ fn a_pair_that_a_keyring_ignores_is_found() {
         (Fault::Ignores(INTERMEDIATE_PAIR), "another id"),
         (Fault::Ignores(SCOPE_PAIR), "another scope"),
         (Fault::IgnoresAll, "another place"),
+        (Fault::TakesDetached, "the format of a detached key"),
     ] {
         let expected = format!("`unwrap` accepts a wrapped key with {with}");
         assert_eq!(check(&Faulty(fault)), Err(expected), "{fault:?}");

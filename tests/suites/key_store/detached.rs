@@ -67,7 +67,8 @@ async fn a_put_without_a_key_store_is_refused_before_any_call() {
     assert_eq!(stack.wire.calls().len(), 0);
 }
 
-/// FORMAT.md W20: inside the scope, a copy is under the same detached key; outside of it, its keys are its own.
+/// FORMAT.md W20: inside the scope, a copy is under the same detached key. Outside of it, its keys
+/// are its own.
 #[tokio::test]
 async fn copies_in_scope_stay_detached() {
     let (stack, keys) = (LocalStack::new(east()), Keys::new());

@@ -118,7 +118,8 @@ async fn planted(stack: &LocalStack, genuine: &KeyObject, key: &KmsKeyArn) -> St
     text.replace(genuine.form().wrapping_key(), key.as_str())
 }
 
-/// FORMAT.md W21: the names in key objects are claims: nothing is wrapped for them, and none is asked about.
+/// FORMAT.md W21: the names in key objects are claims. Nothing is wrapped for them, and none of them
+/// is asked about.
 #[tokio::test]
 async fn no_key_that_the_store_names_is_used() {
     let (stack, keys) = (LocalStack::new(east()), Keys::new());
