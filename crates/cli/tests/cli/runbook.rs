@@ -94,6 +94,7 @@ impl World {
             ("WEST_KEY", west_key()),
             ("NEW_KEY", self.east_keys[1].clone()),
             ("FOLDER", format!("{}/", self.source.key)),
+            ("RECORDS", "records/".into()),
             ("REPLICATION_ROLE", "arn:aws:iam::000000000000:role/sealwax-replication".into()),
             ("LOST_AT", self.lost_at.clone()),
         ]
@@ -112,6 +113,11 @@ impl World {
                 all.iter().for_each(|name| {
                     self.s3.copy(&self.source.beside(name), &self.replica.beside(name));
                 });
+            }
+            "replicate the records" => {
+                for prefix in ["records/", ".sealwax/keys/"] {
+                    self.s3.copy_all(prefix, &self.source.bucket, &self.replica.bucket);
+                }
             }
             "replicate back" => {
                 let name = "meanwhile.pdf";

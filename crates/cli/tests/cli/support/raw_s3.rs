@@ -150,6 +150,15 @@ impl RawS3 {
         self.runtime.block_on(copy.send()).expect("copied");
     }
 
+    /// Copies all objects below `prefix` to the same keys of another bucket.
+    pub(crate) fn copy_all(&self, prefix: &str, from: &str, to: &str) {
+        for key in self.keys(from, prefix) {
+            let source = format!("{from}/{key}");
+            let copy = self.client.copy_object().bucket(to).key(&key).copy_source(source);
+            self.runtime.block_on(copy.send()).expect("copied");
+        }
+    }
+
     /// Returns one page of the keys under a prefix.
     pub(crate) fn keys(&self, bucket: &str, prefix: &str) -> Vec<String> {
         let list = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
