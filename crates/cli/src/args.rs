@@ -4,6 +4,7 @@ mod attributes;
 mod content_type;
 mod folders;
 mod job;
+mod key_cache;
 mod objects;
 mod prefix;
 mod s3_encryption_client;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     attributes::{AtRestArgs, CopiedObjectArgs, NewObjectArgs, check_canned_acl, check_sse},
     folders::{FilterArgs, FolderArgs},
     job::JobArgs,
+    key_cache::KeyCacheArgs,
     objects::{ObjectSource, Objects, ObjectsArgs},
     prefix::{Prefix, is_in_s3, name_of},
     s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},
@@ -33,6 +35,9 @@ pub(crate) use self::{
     },
     wrap_key::{TypedKey, WrapKey, key_arn},
 };
+
+/// Default prefix of key objects.
+pub(crate) const KEY_STORE: &str = ".sealwax/keys/";
 
 /// Options of every subcommand.
 #[derive(Debug, Clone, Args)]
@@ -137,6 +142,17 @@ pub(crate) struct GlobalArgs {
         default_missing_value = ".sealwax", help_heading = "Place", value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(crate) sidecars: Option<String>,
+
+    /// Store the wrapped forms of intermediate keys in the bucket too, and look there if an object's
+    /// own keys don't open it [default prefix: `.sealwax/keys/`] [env: `SEALWAX_KEY_STORE`]
+    ///
+    /// It reads each key object once for all objects that share the intermediate key. `sealwax keys`
+    /// works on the key store itself. An empty prefix turns off the key store of a profile.
+    #[arg(
+        long, global = true, value_name = "PREFIX", num_args = 0..=1, require_equals = true,
+        default_missing_value = KEY_STORE, help_heading = "Place",
+    )]
+    pub(crate) key_store: Option<String>,
 
     /// Time after which a call without progress ends, such as 60s or 5m; such a call is tried three
     /// times [env: `SEALWAX_TIMEOUT`] [default: 60s]

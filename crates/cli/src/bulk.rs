@@ -59,6 +59,8 @@ pub(crate) enum Skip {
     Sidecar,
     /// The instruction file of another object.
     InstructionFile,
+    /// A key object of the key store.
+    KeyObject,
     /// A shredded object. It is told.
     Shredded,
     /// A local file that a download has not completed. It is told.
@@ -71,6 +73,7 @@ impl Skip {
             Self::FolderMarker => "folder marker",
             Self::Sidecar => "sidecar",
             Self::InstructionFile => "instruction file",
+            Self::KeyObject => "key object",
             Self::Shredded => "shredded object",
             Self::IncompleteDownload => "incomplete download",
         }
@@ -107,8 +110,8 @@ impl Skip {
         })
     }
 
-    /// Returns what an object without a counterpart is, if it is a folder marker or, by its name and its
-    /// content, a companion of another object.
+    /// Returns what an object without a counterpart is, if it is a folder marker, a key object or, by its
+    /// name and its content, a companion of another object.
     ///
     /// # Errors
     /// An object with such a name could not be inspected.
@@ -118,6 +121,9 @@ impl Skip {
         object: &ListedObject,
     ) -> Result<Option<Self>, Failure> {
         let key = &object.key;
+        if client.key_store().owns(key) {
+            return Ok(Some(Self::KeyObject));
+        }
         if object.is_folder_marker() || key.ends_with('/') {
             return Ok(Some(Self::FolderMarker));
         }

@@ -13,6 +13,7 @@ mod get;
 mod head;
 mod inspect;
 mod keygen;
+mod keys;
 mod ls;
 mod put;
 mod reencrypt;
@@ -41,6 +42,7 @@ use self::{
     head::HeadArgs,
     inspect::InspectArgs,
     keygen::KeygenArgs,
+    keys::KeysCommand,
     ls::LsArgs,
     put::PutArgs,
     reencrypt::ReencryptArgs,
@@ -88,8 +90,8 @@ Keys, Region and other defaults can be set in profiles of
 ~/.config/sealwax/sealwax.toml, or in SEALWAX_KEYS, SEALWAX_ACCOUNTS,
 SEALWAX_CONTEXT (comma-separated lists), SEALWAX_REPLICA_OF,
 SEALWAX_LOCAL_KEY, SEALWAX_KMS_ENDPOINT_URL, SEALWAX_ALLOW_HTTP_KMS,
-SEALWAX_TIMEOUT, SEALWAX_BODY_CHECKSUM and SEALWAX_CONDITIONS; `sealwax doctor
---print settings` shows a file with all settings. Flags take precedence over
+SEALWAX_TIMEOUT, SEALWAX_BODY_CHECKSUM, SEALWAX_CONDITIONS and
+SEALWAX_KEY_STORE; `sealwax doctor --print settings` shows a file with all settings. Flags take precedence over
 variables, and variables over the file.";
 
 /// Client-side envelope encryption for Amazon S3.
@@ -129,6 +131,8 @@ pub(crate) enum Command {
     Drill(DrillArgs),
     Compare(CompareArgs),
     Shred(ShredArgs),
+    #[command(subcommand)]
+    Keys(KeysCommand),
     #[command(subcommand)]
     Uploads(UploadsCommand),
     Keygen(KeygenArgs),
@@ -194,6 +198,7 @@ impl Command {
             Self::Drill(args) => drill::run(session, args).await,
             Self::Compare(args) => compare::run(session, args).await,
             Self::Shred(args) => shred::run(session, args).await,
+            Self::Keys(command) => keys::run(session, command).await,
             Self::Uploads(UploadsCommand::Ls(args)) => uploads::list(session, args).await,
             Self::Uploads(UploadsCommand::Abort(args)) => uploads::abort(session, args).await,
             Self::Keygen(_) | Self::Completions(_) | Self::Man(_) => {
@@ -251,6 +256,12 @@ mod tests {
             (&["drill", "--help"], "refused before it is sent"),
             (&["compare", "--help"], "a conflict for people to decide"),
             (&["shred", "--help"], "S3 cannot change a version in place"),
+            (&["keys", "--help"], "one call opens many objects"),
+            (&["keys", "ls", "--help"], "nothing is authenticated"),
+            (&["keys", "inspect", "--help"], "there is no KMS call"),
+            (&["keys", "rewrap", "--help"], "this gives access, and does not revoke it"),
+            (&["keys", "verify", "--help"], "One that none of the keys unwraps is a failure"),
+            (&["keys", "shred", "--help"], "Whoever kept a copy of a key object can put it back"),
             (&["uploads", "--help"], "cost storage until"),
             (&["uploads", "ls", "--help"], "uploads of all programs are listed"),
             (&["uploads", "abort", "--help"], "uploads still in progress"),

@@ -339,6 +339,9 @@ pub(crate) fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::InsecureEndpoint => {
             "use an https:// endpoint for KMS and STS (--kms-endpoint-url), or pass --allow-http-kms on a trusted network"
         }
+        ErrorKind::KeyObjectMissing => {
+            "pass --key-store, with the prefix if it is another one; retry when replication has caught up, or name a wrapping key that the key store has with --key"
+        }
         ErrorKind::NoMatchingKey => {
             "name one of its wrapping keys with --key, a key's account with --account, or a local key's file with --local-key"
         }
@@ -463,6 +466,7 @@ mod tests {
             (ErrorKind::UploadNotFound, 6),
             (ErrorKind::StateFileMismatch, 2),
             (ErrorKind::Locked, 1),
+            (ErrorKind::KeyObjectMissing, 1),
         ] {
             assert_eq!(Exit::from(kind).code(), code, "{kind:?}");
         }

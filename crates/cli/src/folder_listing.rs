@@ -4,13 +4,52 @@ use std::pin::Pin;
 
 use aws_sdk_s3::Client;
 use futures_util::{Stream, TryStreamExt as _, stream};
-use sealwax_jobs::{listing::Listing, merge::Keyed};
-use sealwax_s3::{ListPages, ListedObject};
+use sealwax_jobs::{
+    listing::{Listing, ManifestLocation},
+    merge::Keyed,
+};
+use sealwax_s3::{KeyStorePolicy, ListPages, ListedObject, SealedClient};
 
 use crate::{
     args::{FilterArgs, Prefix},
     failure::Failure,
 };
+
+/// Lists a bucket, and leaves the objects of a key store alone unless the prefix leads there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lister<'a> {
+    s3: &'a Client,
+    key_store: &'a KeyStorePolicy,
+}
+
+impl<'a> Lister<'a> {
+    pub(crate) fn new(s3: &'a Client, key_store: &'a KeyStorePolicy) -> Self {
+        Self { s3, key_store }
+    }
+
+    /// Lists the latest versions of the objects whose keys begin with the prefix.
+    pub(crate) fn objects(self, prefix: &Prefix) -> Listing {
+        let Prefix { bucket, key } = prefix;
+        Listing::objects(self.s3, bucket, key).key_store(self.key_store)
+    }
+
+    /// Lists all versions of the objects whose keys begin with the prefix.
+    pub(crate) fn versions(self, prefix: &Prefix) -> Listing {
+        let Prefix { bucket, key } = prefix;
+        Listing::versions(self.s3, bucket, key).key_store(self.key_store)
+    }
+
+    /// Lists the objects of an S3 Inventory; only those whose keys begin with the prefix are meant.
+    pub(crate) fn inventory(self, manifest: ManifestLocation, prefix: &Prefix) -> Listing {
+        Listing::inventory(self.s3, manifest).named(&prefix.key).key_store(self.key_store)
+    }
+}
+
+impl<'a> From<&'a SealedClient> for Lister<'a> {
+    fn from(client: &'a SealedClient) -> Self {
+        Self::new(client.s3(), client.key_store())
+    }
+}
 
 /// Object in a folder.
 #[derive(Debug, Clone)]
@@ -27,8 +66,8 @@ impl Keyed for Listed {
 }
 
 /// Lists the objects in a folder and its subfolders that the filter accepts.
-pub(crate) fn objects(
-    s3: &Client,
+pub(crate) fn objects<'a>(
+    lister: impl Into<Lister<'a>>,
     folder: &Prefix,
     filter: FilterArgs,
 ) -> Pin<Box<dyn Stream<Item = Result<Listed, Failure>> + Send>> {
@@ -36,38 +75,38 @@ pub(crate) fn objects(
         let Listed { relative, .. } = listed;
         std::future::ready(!relative.is_empty() && filter.takes(relative))
     };
-    Box::pin(all_in(s3, folder).try_filter(is_meant))
+    Box::pin(all_in(lister.into(), folder).try_filter(is_meant))
 }
 
 /// Lists the same objects and the folder's own marker object, if the filter accepts everything.
-pub(crate) fn objects_and_folder(
-    s3: &Client,
+pub(crate) fn objects_and_folder<'a>(
+    lister: impl Into<Lister<'a>>,
     folder: &Prefix,
     filter: FilterArgs,
 ) -> Pin<Box<dyn Stream<Item = Result<Listed, Failure>> + Send>> {
     if !filter.takes_all() {
-        return objects(s3, folder, filter);
+        return objects(lister, folder, filter);
     }
-    Box::pin(all_in(s3, folder))
+    Box::pin(all_in(lister.into(), folder))
 }
 
 /// Lists the stored lengths of the objects that [`objects`] lists, in bytes.
 pub(crate) fn lengths(
-    s3: &Client,
+    client: &SealedClient,
     folder: &Prefix,
     filter: &FilterArgs,
 ) -> impl FnOnce() -> Pin<Box<dyn Stream<Item = Result<u64, Failure>> + Send>> + Send + Sync + use<>
 {
-    let (s3, folder, filter) = (s3.clone(), folder.clone(), filter.clone());
+    let (client, folder, filter) = (client.clone(), folder.clone(), filter.clone());
     move || {
-        let objects = objects(&s3, &folder, filter);
+        let objects = objects(&client, &folder, filter);
         Box::pin(objects.map_ok(|listed| listed.object.size.unwrap_or_default()))
     }
 }
 
 /// Lists all objects whose keys begin with the folder's.
 fn all_in(
-    s3: &Client,
+    lister: Lister<'_>,
     folder: &Prefix,
 ) -> impl Stream<Item = Result<Listed, Failure>> + Send + use<> {
     let prefix = folder.key.clone();
@@ -76,7 +115,7 @@ fn all_in(
         relative: object.key.strip_prefix(&prefix).unwrap_or_default().to_owned(),
         object,
     };
-    Listing::objects(s3, &folder.bucket, &folder.key).map_ok(listed).map_err(Failure::from)
+    lister.objects(folder).map_ok(listed).map_err(Failure::from)
 }
 
 /// Versions that a listing has.
@@ -87,16 +126,16 @@ pub(crate) enum Versions {
 }
 
 /// Lists all objects under a prefix, or all of their versions.
-pub(crate) fn beginning_with(
-    s3: &Client,
+pub(crate) fn beginning_with<'a>(
+    lister: impl Into<Lister<'a>>,
     prefix: &Prefix,
     versions: Versions,
-) -> impl Stream<Item = Result<ListedObject, Failure>> + Send + use<> {
-    let listing = match versions {
-        Versions::Latest => Listing::objects(s3, &prefix.bucket, &prefix.key),
-        Versions::All => Listing::versions(s3, &prefix.bucket, &prefix.key),
-    };
-    listing.map_err(Failure::from)
+) -> Listing {
+    let lister = lister.into();
+    match versions {
+        Versions::Latest => lister.objects(prefix),
+        Versions::All => lister.versions(prefix),
+    }
 }
 
 /// Entry of one level.
@@ -117,11 +156,13 @@ impl Entry {
 }
 
 /// Lists one level: the entries under `prefix` up to the next slash.
-pub(crate) fn level(
-    s3: &Client,
+pub(crate) fn level<'a>(
+    lister: impl Into<Lister<'a>>,
     prefix: &Prefix,
     versions: Versions,
-) -> impl Stream<Item = Result<Entry, Failure>> + Send + use<> {
+) -> Pin<Box<dyn Stream<Item = Result<Entry, Failure>> + Send>> {
+    let Lister { s3, key_store } = lister.into();
+    let (key_store, named) = (key_store.clone(), prefix.key.clone());
     let pages = match versions {
         Versions::Latest => ListPages::objects(s3, &prefix.bucket, &prefix.key),
         Versions::All => ListPages::versions(s3, &prefix.bucket, &prefix.key),
@@ -135,5 +176,7 @@ pub(crate) fn level(
         entries.sort_by(|one, other| one.key().cmp(other.key()));
         Ok::<_, Failure>(Some((stream::iter(entries.into_iter().map(Ok)), pages)))
     };
-    stream::try_unfold(pages, next).try_flatten()
+    let is_meant = move |entry: &Entry| !key_store.leaves_alone(&named, entry.key());
+    let entries = stream::try_unfold(pages, next).try_flatten();
+    Box::pin(entries.try_filter(move |entry| std::future::ready(is_meant(entry))))
 }

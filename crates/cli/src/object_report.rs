@@ -35,6 +35,9 @@ pub(crate) struct ObjectReport {
     generation: u32,
     /// Claimed wrapping keys, those of the sidecar included.
     keys: Vec<Key>,
+    /// Ids of detached intermediate keys, whose wrapped keys are in the key store alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detached: Vec<String>,
     /// Wrapping keys that still have to wrap the data key.
     missing: Vec<String>,
     /// Reason why the sidecar can't be used.
@@ -59,6 +62,8 @@ struct Key {
     /// `true` if the object is read from this place. Other keys open nothing here.
     is_at_place: bool,
     in_sidecar: bool,
+    /// `true` if only the key store has it.
+    in_key_store: bool,
     /// Id of the intermediate key that it wraps, which many objects can share.
     intermediate: Option<String>,
     /// Prefix of the places that the intermediate key serves.
@@ -78,8 +83,8 @@ impl ObjectReport {
                 (context.map(owned).collect(), BTreeMap::new())
             }
         };
-        let (keys, missing, problem) =
-            keys.map_or_else(Default::default, |it| (it.keys, it.missing, it.problem));
+        let (keys, detached, missing, problem) =
+            keys.map_or_else(Default::default, |it| (it.keys, it.detached, it.missing, it.problem));
         let last_modified =
             info.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
         Self {
@@ -98,6 +103,7 @@ impl ObjectReport {
             materials_description,
             generation: info.generation(),
             keys: keys.iter().map(Key::new).collect(),
+            detached,
             missing,
             problem: problem.map(|problem| error_chain(&problem)),
             content_type: info.content_type,
@@ -158,6 +164,12 @@ pub(crate) fn format(info: &ObjectInfo) -> String {
     format_name(info.format())
 }
 
+/// Returns the ids of the detached intermediate keys that the object depends on.
+pub(crate) fn detached(info: &ObjectInfo) -> Vec<String> {
+    let slots = info.header().map(|header| header.detached()).unwrap_or_default();
+    slots.iter().map(|slot| slot.intermediate_id().to_string()).collect()
+}
+
 /// Returns the name of a format.
 pub(crate) fn format_name(format: &ObjectFormat) -> String {
     match format {
@@ -182,6 +194,7 @@ impl Key {
             place: key.place().map(|place| place.as_str().to_owned()),
             is_at_place: inspected.is_at_place,
             in_sidecar: inspected.in_sidecar,
+            in_key_store: inspected.in_key_store,
             intermediate: key.intermediate_id().map(ToString::to_string),
             scope: key.scope().map(|scope| scope.as_str().to_owned()),
         }
@@ -234,6 +247,12 @@ impl fmt::Display for ObjectReport {
             if key.in_sidecar {
                 writeln!(f, "      in the sidecar")?;
             }
+            if key.in_key_store {
+                writeln!(f, "      in the key store")?;
+            }
+        }
+        for id in &self.detached {
+            writeln!(f, "  detached key {}, in the key store", Printable(id))?;
         }
         if !self.missing.is_empty() {
             writeln!(f, "  missing wrapping keys")?;

@@ -23,9 +23,9 @@ use aws_sdk_s3::{
 };
 use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
-    Error, ErrorKind, KmsKeyArn, KmsKeyName, KnownStore, LimitedHttp, PlacePolicy, RateLimitedHttp,
-    S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy, StoreTrait, envelope::Keyring,
-    with_sdk_limits,
+    Error, ErrorKind, KeyStorePolicy, KmsKeyArn, KmsKeyName, KnownStore, LimitedHttp, PlacePolicy,
+    RateLimitedHttp, S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy, StoreTrait,
+    envelope::Keyring, with_sdk_limits,
 };
 
 pub(crate) use self::endpoints::{Endpoint, Service};
@@ -246,6 +246,19 @@ impl Session {
             .checksum(checksum.unwrap_or_default().into())
             .conditions(conditions.unwrap_or_default().into())
             .known_store(self.known_store.clone())
+            .key_store(self.key_store())
+    }
+
+    /// Returns the policy on key stores.
+    pub(crate) fn key_store(&self) -> KeyStorePolicy {
+        let prefix = self.args.key_store.as_ref();
+        prefix.map_or_else(KeyStorePolicy::off, KeyStorePolicy::with_prefix)
+    }
+
+    /// Returns the same session with a key store, if need be below the default prefix.
+    pub(crate) fn with_key_store(&self) -> Self {
+        let reserved = self.key_store().reserved_prefix().to_owned();
+        Self { args: GlobalArgs { key_store: Some(reserved), ..self.args.clone() }, ..self.clone() }
     }
 
     /// Refuses to bind objects to the name of an access point: they would not open by their bucket's.

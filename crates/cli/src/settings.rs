@@ -8,6 +8,7 @@ use std::{
     env,
     ffi::OsString,
     fs, io,
+    num::NonZeroU64,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -22,8 +23,8 @@ use toml::Spanned;
 
 use crate::{
     args::{
-        BodyChecksumArg, ConditionsArg, LimitRate, Pair, TimeSpan, account_id, check_canned_acl,
-        check_sse, endpoint_url, key_arn,
+        BodyChecksumArg, ConditionsArg, KEY_STORE, LimitRate, Pair, TimeSpan, account_id,
+        check_canned_acl, check_sse, endpoint_url, key_arn,
     },
     failure::{Exit, Failure},
 };
@@ -130,6 +131,15 @@ impl Settings {
             check(text).map_err(|reason| unusable(name, &reason))?;
             self.values.insert(id, vec![value]);
         }
+        if let Some(value) = variable("SEALWAX_KEY_STORE") {
+            let text =
+                value.to_str().ok_or_else(|| unusable("SEALWAX_KEY_STORE", "it is not UTF-8"));
+            match text? {
+                "true" | "1" => self.values.insert("key_store", vec![KEY_STORE.into()]),
+                "false" | "0" => self.values.remove("key_store"),
+                _ => self.values.insert("key_store", vec![value]),
+            };
+        }
         if let Some(value) = variable(PlainHttp::VARIABLE) {
             match value.to_str() {
                 Some("true" | "1") => self.values.insert("allow_http_kms", vec!["true".into()]),
@@ -146,7 +156,7 @@ impl Settings {
             command.get_arguments().any(|arg| arg.get_id() == id)
         };
         // A command that writes under the same keys reads with accounts besides.
-        let has_accounts = has(&command, "accounts") && !has(&command, "key_cache");
+        let has_accounts = has(&command, "accounts") && !has(&command, "watch");
         for (&id, values) in &self.values {
             // Readers take either keys or accounts.
             let other = match id {
@@ -331,6 +341,29 @@ struct Profile {
     sse_kms_key_id: Option<Spanned<String>>,
     bucket_key_enabled: Option<Spanned<bool>>,
     acl: Option<Spanned<String>>,
+    key_store: Option<KeyStoreSetting>,
+    key_cache: Option<Spanned<String>>,
+    key_cache_objects: Option<NonZeroU64>,
+    key_context: Option<Spanned<Vec<String>>>,
+    detached_keys: Option<Spanned<bool>>,
+}
+
+/// `true`, or the prefix of the key store.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "must be true, false or a prefix")]
+enum KeyStoreSetting {
+    Default(bool),
+    Prefix(String),
+}
+
+impl KeyStoreSetting {
+    fn prefix(self) -> Option<String> {
+        match self {
+            Self::Default(true) => Some(KEY_STORE.to_owned()),
+            Self::Default(false) => None,
+            Self::Prefix(prefix) => Some(prefix).filter(|prefix| !prefix.is_empty()),
+        }
+    }
 }
 
 impl Profile {
@@ -354,7 +387,8 @@ impl Profile {
         let acl = self.acl.iter().map(|value| (value, check_canned_acl as Check));
         let texts = self.storage_class.iter().chain(&self.sse_kms_key_id);
         let texts = texts.map(|value| (value, is_not_empty as Check));
-        let of_store = checksum.chain(conditions).chain(sse).chain(acl).chain(texts);
+        let cache = self.key_cache.iter().map(|value| (value, is_time as Check));
+        let of_store = checksum.chain(conditions).chain(sse).chain(acl).chain(texts).chain(cache);
         let all = urls.chain(keys).chain(accounts).chain(timeout).chain(owner).chain(payer);
         for (value, check) in all.chain(of_store) {
             check(value.get_ref()).map_err(|reason| (value.span(), reason))?;
@@ -363,8 +397,14 @@ impl Profile {
         let bucket_key = self.bucket_key_enabled.iter().filter(|value| *value.get_ref());
         let bucket_key = bucket_key.map(|value| ("bucket_key_enabled", value.span()));
         let is_kms = self.sse.as_ref().is_some_and(|sse| sse.get_ref().starts_with("aws:kms"));
-        match with_sse.chain(bucket_key).next().filter(|_| !is_kms) {
-            Some((name, span)) => Err((span, format!("{name} needs sse = \"aws:kms\""))),
+        if let Some((name, span)) = with_sse.chain(bucket_key).next().filter(|_| !is_kms) {
+            return Err((span, format!("{name} needs sse = \"aws:kms\"")));
+        }
+        let key_context = self.key_context.iter().map(|value| ("key_context", value.span()));
+        let detached = self.detached_keys.iter().filter(|value| *value.get_ref());
+        let detached = detached.map(|value| ("detached_keys", value.span()));
+        match key_context.chain(detached).next().filter(|_| self.key_cache.is_none()) {
+            Some((name, span)) => Err((span, format!("{name} needs key_cache"))),
             None => Ok(()),
         }
     }
@@ -387,6 +427,7 @@ impl Profile {
         let all = |values: Vec<String>| values.into_iter().map(OsString::from).collect();
         let pairs =
             self.context.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let detached = self.detached_keys.is_some_and(Spanned::into_inner);
         let values = [
             ("region", one(self.region)),
             ("endpoint_url", one(self.endpoint_url.map(Spanned::into_inner))),
@@ -416,6 +457,11 @@ impl Profile {
                     .map(|_| "true".to_owned())),
             ),
             ("acl", one(self.acl.map(Spanned::into_inner))),
+            ("key_store", one(self.key_store.and_then(KeyStoreSetting::prefix))),
+            ("key_cache", one(self.key_cache.map(Spanned::into_inner))),
+            ("key_cache_objects", one(self.key_cache_objects.map(|count| count.to_string()))),
+            ("key_context", all(self.key_context.map(Spanned::into_inner).unwrap_or_default())),
+            ("detached_keys", one(detached.then(|| "true".to_owned()))),
         ];
         values.into_iter().filter(|(_, values)| !values.is_empty()).collect()
     }
@@ -568,6 +614,11 @@ mod tests {
                 "bucket_key_enabled needs sse = \"aws:kms\"",
             ),
             ("[profiles.default]\nconditions = \"x\"", 2, "one of prove, look, trust (got \"x\")"),
+            ("[profiles.default]\nkey_store = 7", 2, "must be true, false or a prefix"),
+            ("[profiles.default]\nkey_cache = true", 2, "string"),
+            ("[profiles.default]\nkey_cache = \"1\"", 2, "a unit of s, m, h, d or w"),
+            ("[profiles.default]\n\nkey_context = [\"t\"]", 3, "key_context needs key_cache"),
+            ("[profiles.default]\ndetached_keys = true", 2, "detached_keys needs key_cache"),
             ("region = \"r\"", 1, "region"),
             ("[profiles.default\n", 1, ""),
         ] {
@@ -590,8 +641,8 @@ mod tests {
         for name in &known {
             assert!(text.contains(&format!("\n{name} = ")), "{name}");
         }
-        // The one that is off.
-        assert_eq!(values.len(), known.len() - 1);
+        // Those that are off.
+        assert_eq!(values.len(), known.len() - 2);
     }
 
     #[test]

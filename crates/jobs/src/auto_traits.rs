@@ -5,7 +5,7 @@ use sealwax_s3::{Migrator, Rewrapper, SealedClient};
 use crate::{
     CancellationToken, Outcomes, audit, compare, drill, listing, migrate,
     rewrap::{self, AppliedObject, Apply, JobInput, Plan, PlanFile, PlanSummary, RewrapSummary},
-    verify,
+    stored_keys, verify,
 };
 
 fn sent<T: Send + 'static>() {}
@@ -22,6 +22,8 @@ fn public_types() {
     shared::<(audit::AuditedObject, compare::ComparedObject)>();
     shared::<(migrate::MigratedObject, verify::VerifiedObject)>();
     shared::<(AppliedObject, Apply<Rewrapper>, Plan<Rewrapper>, PlanFile)>();
+    cloned::<(stored_keys::RewrapKeys, stored_keys::VerifyKeys)>();
+    shared::<(stored_keys::RewrappedKey, stored_keys::VerifiedKey)>();
     // A stream needs one owner at a time.
     sent::<(listing::Listing, JobInput)>();
     sent::<(Outcomes<audit::AuditSummary>, Outcomes<migrate::MigrateSummary>)>();
@@ -40,5 +42,9 @@ fn futures() {
     });
     task(move |client| verify::VerifyAll::new(client.clone()).run(list(&client)).finish());
     task(move |client| drill::Lag::between(list(&client), list(&client)));
+    task(move |client| {
+        let store = client.stored_keys("bucket").expect("a key store");
+        stored_keys::VerifyKeys::new(store.clone()).run(store.list().into_stream()).finish()
+    });
     task(|_| PlanFile::open("plan"));
 }

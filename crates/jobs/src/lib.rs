@@ -17,6 +17,7 @@ pub mod migrate;
 pub mod retire;
 pub mod rewrap;
 mod s3_error;
+pub mod stored_keys;
 mod text_lines;
 pub mod verify;
 

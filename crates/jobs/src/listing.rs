@@ -8,12 +8,12 @@ mod location;
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use aws_sdk_s3::Client;
 use futures_core::Stream;
-use sealwax_s3::{Error, ErrorKind, ListPages, ListedObject};
+use sealwax_s3::{Error, ErrorKind, KeyStorePolicy, ListPages, ListedObject};
 use tokio::io::AsyncRead;
 
 #[cfg(feature = "inventory")]
@@ -24,6 +24,9 @@ use crate::background::{self, Background, ReceiverClosed};
 type Output = background::Output<ListedObject>;
 
 /// The objects for a job: a [`Stream`] in constant memory.
+///
+/// The objects of a key store are left alone, unless the prefix leads there by itself: no job rewraps,
+/// copies or deletes them by accident. [`lines`](Self::lines) name each object, and are not filtered.
 ///
 /// It ends after an error; a listing that ends without an error is complete. Delete markers are left
 /// out. A task on the current runtime lists up to 1,000 objects ahead of the reader.
@@ -41,21 +44,39 @@ type Output = background::Output<ListedObject>;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Listing(Background<ListedObject>);
+pub struct Listing {
+    objects: Background<ListedObject>,
+    /// Prefix that the caller named; `None` if the caller named each object.
+    named: Option<String>,
+    key_store: KeyStorePolicy,
+    left_alone: LeftAlone,
+}
+
+/// Objects of a key store that a [`Listing`] left alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftAlone {
+    /// Number of objects, or of versions.
+    pub objects: u64,
+    /// Length of their stored bodies in bytes.
+    pub bytes: u64,
+}
 
 impl Listing {
     /// Lists the latest versions of the objects whose keys begin with `prefix`, by `ListObjectsV2`.
     #[must_use]
     pub fn objects(s3: &Client, bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
-        let pages = ListPages::objects(s3, bucket, prefix);
-        Self::spawn(|output| all(pages, output))
+        let prefix = prefix.into();
+        let pages = ListPages::objects(s3, bucket, &prefix);
+        Self::spawn(Some(prefix), |output| all(pages, output))
     }
 
     /// Lists all versions of the objects whose keys begin with `prefix`, by `ListObjectVersions`.
     #[must_use]
     pub fn versions(s3: &Client, bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
-        let pages = ListPages::versions(s3, bucket, prefix);
-        Self::spawn(|output| all(pages, output))
+        let prefix = prefix.into();
+        let pages = ListPages::versions(s3, bucket, &prefix);
+        Self::spawn(Some(prefix), |output| all(pages, output))
     }
 
     /// Lists the objects of an S3 Inventory in CSV, or in Parquet with the feature `parquet`.
@@ -69,7 +90,9 @@ impl Listing {
     #[must_use]
     pub fn inventory(s3: &Client, manifest: ManifestLocation) -> Self {
         let s3 = s3.clone();
-        Self::spawn(|output| async move { inventory::objects(&s3, &manifest, &output).await })
+        Self::spawn(Some(String::new()), |output| async move {
+            inventory::objects(&s3, &manifest, &output).await
+        })
     }
 
     /// Lists the objects that the lines of a text in UTF-8 name. A line is a key in `bucket`,
@@ -80,13 +103,39 @@ impl Listing {
     /// Use a JSON object for a key that begins with `s3://` or `{` or holds a line break.
     #[must_use]
     pub fn lines(text: impl AsyncRead + Send + Unpin + 'static, bucket: Option<String>) -> Self {
-        Self::spawn(|output| async move { lines::objects(text, bucket, &output).await })
+        Self::spawn(None, |output| async move { lines::objects(text, bucket, &output).await })
     }
 
     fn spawn<F: Future<Output = Result<(), Error>> + Send + 'static>(
+        named: Option<String>,
         work: impl FnOnce(Output) -> F,
     ) -> Self {
-        Self(Background::spawn(("list", "the list", ErrorKind::InvalidListing), work))
+        let objects = Background::spawn(("list", "the list", ErrorKind::InvalidListing), work);
+        let (key_store, left_alone) = (KeyStorePolicy::off(), LeftAlone::default());
+        Self { objects, named, key_store, left_alone }
+    }
+
+    /// Leaves the objects of this key store alone too, beside those below the default prefix.
+    #[must_use]
+    pub fn key_store(self, key_store: &KeyStorePolicy) -> Self {
+        Self { key_store: key_store.clone(), ..self }
+    }
+
+    /// Sets the prefix that the caller named, of a list that has other objects too: an inventory.
+    #[must_use]
+    pub fn named(self, prefix: impl Into<String>) -> Self {
+        Self { named: self.named.map(|_| prefix.into()), ..self }
+    }
+
+    /// Returns the count of objects that were left alone so far.
+    #[must_use]
+    pub fn left_alone(&self) -> LeftAlone {
+        self.left_alone
+    }
+
+    fn leaves_alone(&self, object: &ListedObject) -> bool {
+        let named = self.named.as_deref();
+        named.is_some_and(|named| self.key_store.leaves_alone(named, &object.key))
     }
 }
 
@@ -94,7 +143,17 @@ impl Stream for Listing {
     type Item = Result<ListedObject, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0).poll_next(context)
+        loop {
+            let next = ready!(Pin::new(&mut self.objects).poll_next(context));
+            match next {
+                Some(Ok(object)) if self.leaves_alone(&object) => {
+                    self.left_alone.objects += 1;
+                    let bytes = object.size.unwrap_or_default();
+                    self.left_alone.bytes = self.left_alone.bytes.saturating_add(bytes);
+                }
+                next => return Poll::Ready(next),
+            }
+        }
     }
 }
 

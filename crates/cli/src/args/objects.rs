@@ -2,13 +2,13 @@
 
 use std::pin::Pin;
 
-use aws_sdk_s3::Client;
 use clap::Args;
 use futures_util::{Stream, TryStreamExt as _};
 use sealwax_jobs::listing::{Listing, ManifestLocation};
-use sealwax_s3::{Error, ListedObject};
+use sealwax_s3::{Error, ListedObject, SealedClient};
 
 use super::prefix::Prefix;
+use crate::folder_listing::Lister;
 
 /// Objects of a bulk command.
 #[derive(Debug, Args)]
@@ -84,12 +84,12 @@ pub(crate) enum ObjectSource<'a> {
 
 impl ObjectSource<'_> {
     /// Lists the objects under `prefix`. Objects that standard input names are not filtered.
-    pub(crate) fn list(self, s3: &Client, prefix: &Prefix) -> Objects {
-        let Prefix { bucket, key } = prefix.clone();
+    pub(crate) fn list(self, client: &SealedClient, prefix: &Prefix) -> Objects {
+        let (Prefix { bucket, key }, lister) = (prefix.clone(), Lister::from(client));
         let listing = match self {
-            Self::Prefix | Self::Single => Listing::objects(s3, &bucket, &key),
-            Self::Versions => Listing::versions(s3, &bucket, &key),
-            Self::Inventory(manifest) => Listing::inventory(s3, manifest.clone()),
+            Self::Prefix | Self::Single => lister.objects(prefix),
+            Self::Versions => lister.versions(prefix),
+            Self::Inventory(manifest) => lister.inventory(manifest.clone(), prefix),
             Self::Stdin => Listing::lines(tokio::io::stdin(), Some(bucket.clone())),
         };
         let (all, single) = (matches!(self, Self::Stdin), matches!(self, Self::Single));
@@ -117,8 +117,8 @@ impl ObjectSource<'_> {
     }
 
     /// Lists the same objects again, to count them; `None` if they can be read only once.
-    pub(crate) fn list_again(self, s3: &Client, prefix: &Prefix) -> Option<Objects> {
-        (!matches!(self, Self::Stdin)).then(|| self.list(s3, prefix))
+    pub(crate) fn list_again(self, client: &SealedClient, prefix: &Prefix) -> Option<Objects> {
+        (!matches!(self, Self::Stdin)).then(|| self.list(client, prefix))
     }
 }
 
@@ -132,14 +132,14 @@ impl ObjectsArgs {
         }
     }
 
-    /// Lists the objects by `s3`.
-    pub(crate) fn list(&self, s3: &Client) -> Objects {
-        self.exact_only(self.source().list(s3, &self.prefix))
+    /// Lists the objects by `client`.
+    pub(crate) fn list(&self, client: &SealedClient) -> Objects {
+        self.exact_only(self.source().list(client, &self.prefix))
     }
 
     /// Lists the same objects again, to count them; `None` if they can be read only once.
-    pub(crate) fn list_again(&self, s3: &Client) -> Option<Objects> {
-        self.source().list_again(s3, &self.prefix).map(|objects| self.exact_only(objects))
+    pub(crate) fn list_again(&self, client: &SealedClient) -> Option<Objects> {
+        self.source().list_again(client, &self.prefix).map(|objects| self.exact_only(objects))
     }
 
     /// Leaves out all other keys if `--exact` is set. Objects that standard input names are not

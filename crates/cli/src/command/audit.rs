@@ -50,12 +50,12 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     };
     let client = session.client_builder_of(&args.objects.prefix.bucket, keyring);
     let client = client.s3ec(args.s3ec.settings()?).build();
-    let listing = args.objects.list(client.s3());
+    let listing = args.objects.list(&client);
     let (mut lines, mut summary) = (Lines::new(), AuditSummary::default());
     // Objects about which a question has no answer, without those that have a problem.
     let (mut unknown, mut listed) = (0, 0);
     let progress = Cleared(session.job_progress(None));
-    let counting = progress.0.count(|| args.objects.list_again(client.s3()));
+    let counting = progress.0.count(|| args.objects.list_again(&client));
     let done = unless_stopped(async {
         let mut audit = Audit::new(client).concurrency(args.objects.concurrency.into());
         if asks_material {

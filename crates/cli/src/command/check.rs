@@ -314,7 +314,7 @@ impl Checker<'_> {
                 Box::pin(files.map_ok(Entry::File))
             }
             (Side::Bucket(prefix), Some(client)) => {
-                Box::pin(folder_listing::objects(client.s3(), prefix, filter).map_ok(Entry::Object))
+                Box::pin(folder_listing::objects(client, prefix, filter).map_ok(Entry::Object))
             }
             (Side::Bucket(_), None) => Box::pin(stream::empty()),
         }

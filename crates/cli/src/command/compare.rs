@@ -13,7 +13,6 @@ use sealwax_files::NewFile;
 use sealwax_jobs::{
     Summary as _,
     compare::{Compare, CompareSummary, ComparedObject, Difference},
-    listing::Listing,
 };
 use sealwax_s3::{ListedObject, SealedClient, error_chain};
 use serde::Serialize;
@@ -22,6 +21,7 @@ use crate::{
     args::{Pair, Prefix, ReaderArgs, S3ecPolicyArgs, Timestamp, time_text},
     console::Lines,
     failure::{Exit, Failure},
+    folder_listing::Lister,
     interrupt::unless_stopped,
     leftovers::remove_leftovers,
     progress::Cleared,
@@ -136,8 +136,9 @@ pub(super) async fn run(session: &Session, args: CompareArgs) -> Result<(), Fail
     };
     let ours = client(session, bucket, &args).await?;
     let theirs = client(&there, replica, &args).await?;
+    let there = Prefix { bucket: replica.clone(), key: key.clone() };
     let listings =
-        (Listing::versions(ours.s3(), bucket, key), Listing::versions(theirs.s3(), replica, key));
+        (Lister::from(&ours).versions(&args.prefix), Lister::from(&theirs).versions(&there));
     let mut manifest = args.manifest.as_deref().map(Manifest::create).transpose()?;
     let compare = Compare::new(ours, theirs, args.since.0).concurrency(args.concurrency.into());
     let compare = if args.prove { compare.prove() } else { compare };

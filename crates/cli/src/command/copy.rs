@@ -38,7 +38,10 @@ pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
     let client = session.client_of(&args.from.bucket, reading);
     let under = match args.under.is_empty() {
         true => None,
-        false => Some(session.keyrings().writing(session.resolve_kms(&args.under).await?, None)?),
+        false => {
+            let keys = session.resolve_kms(&args.under).await?;
+            Some(args.cache.onto(session, session.keyrings().writing(keys, None)?)?)
+        }
     };
     let engine = engine(args.concurrency);
     let copier = Copier { client, under, args, source, engine };
@@ -133,9 +136,9 @@ impl Copier {
     async fn folder(&self, session: &Session) -> Result<(), Failure> {
         let (from, to) = (self.args.from.clone().into_folder(), self.args.to.clone().into_folder());
         check_apart(&from, &to)?;
-        let lengths = folder_listing::lengths(self.client.s3(), &from, &self.args.filter);
+        let lengths = folder_listing::lengths(&self.client, &from, &self.args.filter);
         let mut summary = Summary::default().measured_by(lengths);
-        let objects = folder_listing::objects(self.client.s3(), &from, self.args.filter.clone());
+        let objects = folder_listing::objects(&self.client, &from, self.args.filter.clone());
         let to = &to;
         let copy = |Listed { object, relative }: Listed| async move {
             if let Some(skipped) = Skip::folder_marker(&self.client, &object).await {

@@ -21,7 +21,6 @@ use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     Summary as _,
     drill::{BlockedRegions, Lag},
-    listing::Listing,
     verify::{VerifiedObject, VerifySummary},
 };
 use sealwax_s3::aws_sdk_kms;
@@ -40,6 +39,7 @@ use crate::{
     args::{Objects, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs, TimeSpan},
     console::Lines,
     failure::{Exit, Failure, Unfinished},
+    folder_listing::Lister,
     interrupt::unless_stopped,
     progress::Cleared,
     report::{Provenance, ReportFiles, WrittenReport, text_of},
@@ -165,13 +165,13 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         examination.record(outcome, allow_unsealed);
         if args.json { lines.json(&ExaminedLine::new(outcome)) } else { Ok(()) }
     };
-    let (objects, listed) = counted(args.objects.list(client.s3()));
+    let (objects, listed) = counted(args.objects.list(&client));
     let job = args.how.job(client.clone()).claims();
     let verification = Instant::now();
     let done = unless_stopped(verify(
         &beyond,
         (job, objects),
-        client.s3(),
+        &client,
         &args.objects,
         &args.how,
         &mut summary,
@@ -422,8 +422,8 @@ async fn compare(session: &Session, args: &DrillArgs) -> Result<Option<Source>, 
     let region =
         args.source_region.as_ref().or(args.block.first()).map(String::as_str).unwrap_or_default();
     blocked::check_source_region(session, source, region).await?;
-    let list = |session: &Session, Prefix { bucket, key }: &Prefix| {
-        Listing::objects(&session.s3(), bucket, key)
+    let list = |session: &Session, prefix: &Prefix| {
+        Lister::new(&session.s3(), &session.key_store()).objects(prefix)
     };
     let (there, progress) = (session.in_region(region), Cleared(session.job_progress(None)));
     let objects = list(&there, source).inspect_ok(|_| progress.0.one_more(0));

@@ -1,9 +1,10 @@
 //! `sealwax du`.
 
-use std::{collections::BTreeMap, pin::pin};
+use std::collections::BTreeMap;
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
+use sealwax_jobs::listing::LeftAlone;
 use sealwax_s3::{ListedObject, envelope::geometry};
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ use crate::{
     console::Lines,
     failure::{Exit, Failure},
     figures::size,
-    folder_listing::{self, Versions},
+    folder_listing::{self, Lister, Versions},
     interrupt::unless_stopped,
     session::Session,
     terminal_text::{Counted, Printable},
@@ -113,13 +114,19 @@ struct Line<'a> {
     size: Size,
 }
 
+/// Line of the key objects. Field names are stable JSON output.
+#[derive(Debug, Serialize)]
+struct KeyStoreLine {
+    key_store: Size,
+}
+
 /// Sums up the objects of folders.
 pub(super) async fn run(session: &Session, args: DuArgs) -> Result<(), Failure> {
     let measured = unless_stopped(measure(session, &args)).await;
-    let (folders, total) = measured.map_err(|signal| {
+    let (folders, total, left_alone) = measured.map_err(|signal| {
         Failure::stopped(signal, "not all objects were counted, so nothing is shown")
     })??;
-    if total.objects == 0 {
+    if total.objects == 0 && left_alone.objects == 0 {
         let error = format!("no objects in {}", args.prefix);
         return Err(Failure::new(Exit::NotFound, error, "check the bucket and the prefix"));
     }
@@ -133,6 +140,17 @@ pub(super) async fn run(session: &Session, args: DuArgs) -> Result<(), Failure> 
             }
         }
     }
+    // Key objects are not sealed objects: they have a line of their own, and are not in the total.
+    let keys =
+        Size { objects: left_alone.objects, stored_bytes: left_alone.bytes, ..Size::default() };
+    if keys.objects > 0 {
+        match args.json {
+            true => lines.json(&KeyStoreLine { key_store: keys })?,
+            false => {
+                lines.line(keys.line("the key store, not in the total", args.human_readable))?
+            }
+        }
+    }
     match args.json {
         true => lines.json(&Line { folder: None, prefix: Some(&prefix), size: total })?,
         false => lines.line(total.line(&prefix, args.human_readable))?,
@@ -143,12 +161,13 @@ pub(super) async fn run(session: &Session, args: DuArgs) -> Result<(), Failure> 
 async fn measure(
     session: &Session,
     args: &DuArgs,
-) -> Result<(BTreeMap<String, Size>, Size), Failure> {
+) -> Result<(BTreeMap<String, Size>, Size, LeftAlone), Failure> {
     let versions = if args.versions { Versions::All } else { Versions::Latest };
     let base = args.prefix.key.rfind('/').map_or(0, |slash| slash + 1);
     let (mut folders, mut total) = (BTreeMap::<String, Size>::new(), Size::default());
-    let objects = folder_listing::beginning_with(&session.s3(), &args.prefix, versions);
-    let mut objects = pin!(objects);
+    let (s3, key_store) = (session.s3(), session.key_store());
+    let lister = Lister::new(&s3, &key_store);
+    let mut objects = folder_listing::beginning_with(lister, &args.prefix, versions);
     while let Some(object) = objects.try_next().await? {
         let relative = object.key.get(base..).unwrap_or_default();
         if !args.filter.takes_all() && !args.filter.takes(relative) {
@@ -170,7 +189,7 @@ async fn measure(
             add(folders.entry(folder.to_owned()).or_default());
         }
     }
-    Ok((folders, total))
+    Ok((folders, total, objects.left_alone()))
 }
 
 /// Returns the key of the object's folder below the prefix's own, with its slash.

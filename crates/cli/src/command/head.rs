@@ -68,6 +68,9 @@ struct Told {
     /// As in RFC 3339.
     last_modified: Option<String>,
     replication_status: Option<String>,
+    /// Ids of detached intermediate keys, whose wrapped keys are in the key store alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detached: Vec<String>,
     /// User-defined metadata.
     metadata: BTreeMap<String, String>,
 }
@@ -185,6 +188,7 @@ impl Told {
                 .last_modified
                 .and_then(|time| time.fmt(DateTimeFormat::DateTime).ok()),
             replication_status: head.replication_status.map(|status| status.as_str().to_owned()),
+            detached: info.as_ref().map(object_report::detached).unwrap_or_default(),
             metadata: own.into_iter().collect(),
         }
     }
@@ -224,6 +228,9 @@ impl fmt::Display for Told {
             if let Some(value) = value {
                 object_report::line(f, name, value)?;
             }
+        }
+        for id in &self.detached {
+            object_report::line(f, "detached key", &format!("{id}, in the key store"))?;
         }
         object_report::section(f, "user-defined metadata", &self.metadata)
     }

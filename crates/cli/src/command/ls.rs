@@ -107,6 +107,9 @@ struct Line {
     format: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keys: Option<Vec<String>>,
+    /// Ids of detached intermediate keys, whose wrapped keys are in the key store alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detached: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     encryption_context: Option<BTreeMap<String, String>>,
     /// When it was shredded, in words.
@@ -168,10 +171,10 @@ async fn list(
     let folder = prefix.key[..prefix.key.rfind('/').map_or(0, |slash| slash + 1)].to_owned();
     let versions = if args.versions { Versions::All } else { Versions::Latest };
     let entries: Pin<Box<dyn Stream<Item = Result<Entry, Failure>> + Send>> = match args.recursive {
-        false => Box::pin(folder_listing::level(client.s3(), prefix, versions)),
+        false => folder_listing::level(&client, prefix, versions),
         true => {
-            let objects = folder_listing::beginning_with(client.s3(), prefix, versions);
-            Box::pin(objects.map_ok(Entry::Object))
+            let objects = folder_listing::beginning_with(&client, prefix, versions);
+            Box::pin(objects.map_ok(Entry::Object).map_err(Failure::from))
         }
     };
     // Folders are not filtered, so that the listing shows where objects are.
@@ -252,6 +255,7 @@ impl Line {
             sealed: None,
             format: None,
             keys: None,
+            detached: Vec::new(),
             encryption_context: None,
             shredded: None,
             is_folder_marker: object.is_folder_marker(),
@@ -265,6 +269,7 @@ impl Line {
         self.format = Some(object_report::format(info));
         self.plaintext = PlaintextLen::of(info);
         self.keys = Some(info.keys().iter().map(|key| key.wrapping_key().to_owned()).collect());
+        self.detached = object_report::detached(info);
         self.encryption_context =
             Some(context.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
     }
@@ -326,6 +331,9 @@ impl Line {
         };
         let mut places: Vec<_> = self.keys.iter().flatten().map(short).collect();
         places.dedup();
+        if !self.detached.is_empty() {
+            places.push("detached".to_owned());
+        }
         if places.is_empty() { "-".into() } else { Printable(&places.join(",")).to_string() }
     }
 }

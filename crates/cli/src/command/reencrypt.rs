@@ -10,7 +10,7 @@ use serde::Serialize;
 use self::sealing::Sealing;
 use crate::{
     args::{
-        AclArgs, FormatArg, JobArgs, Pair, Prefix, ReaderArgs, S3ecArgs, TypedKey,
+        AclArgs, FormatArg, JobArgs, KeyCacheArgs, Pair, Prefix, ReaderArgs, S3ecArgs, TypedKey,
         encryption_context, place,
     },
     console::print_json,
@@ -88,6 +88,9 @@ pub(crate) struct ReencryptArgs {
     pub(crate) seal_unencrypted: bool,
 
     #[command(flatten)]
+    pub(crate) cache: KeyCacheArgs,
+
+    #[command(flatten)]
     pub(crate) bulk: JobArgs,
 
     #[command(flatten)]
@@ -108,7 +111,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         return bulk_reencrypt::run(session, args, under).await;
     }
     let json = args.bulk.json;
-    let ReencryptArgs { prefix, context, accept_place, reader, to, s3ec, .. } = args;
+    let ReencryptArgs { prefix, context, accept_place, reader, to, s3ec, cache, .. } = args;
     let prefix = prefix.expect("required without a plan");
     let uri = prefix.to_string().parse::<S3Uri>().map_err(|error| {
         Failure::usage(error)
@@ -118,6 +121,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     let format = to.unwrap_or(FormatArg::Native);
     let sealing = Sealing { to: format, under, seal_unencrypted: args.seal_unencrypted };
     let (client, new_keys) = sealing.client(session, &prefix.bucket, reader, &s3ec, None).await?;
+    let new_keys = new_keys.map(|keys| sealing.cached(session, &cache, keys)).transpose()?;
     if to.is_none() {
         let info = client.head().uri(&uri).send().await?;
         if info.envelope().is_some() {

@@ -110,6 +110,13 @@ pub(crate) struct RmArgs {
     )]
     pub(crate) instruction_files: Option<String>,
 
+    /// Delete key objects too, if the object or the folder is in the key store: objects under
+    /// detached keys, and those whose own keys are gone, can then not be opened
+    ///
+    /// `sealwax keys shred` says what hangs on a key.
+    #[arg(long)]
+    pub(crate) shred_keys: bool,
+
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
@@ -148,6 +155,8 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         Some(suffix) => client.s3ec(S3ec::new().instruction_file_suffix(suffix)).build(),
         None => client.build(),
     };
+    // Listings leave key objects alone unless the prefix leads there.
+    check_no_key(&client, &args, &args.prefix.key)?;
     if args.versions || args.stdin {
         return delete_versions::run(session, &client, &args).await;
     }
@@ -158,7 +167,7 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         return one(session, &client, &args).await;
     }
     let folder = args.prefix.clone().into_folder();
-    let objects = folder_listing::objects_and_folder(client.s3(), &folder, args.filter.clone());
+    let objects = folder_listing::objects_and_folder(&client, &folder, args.filter.clone());
     if args.dry_run {
         let (mut lines, mut all) = (Lines::new(), 0);
         let listed = unless_stopped(objects.try_for_each(|listed| {
@@ -205,7 +214,7 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
             }
         };
         summary.run(session, objects, &engine(args.concurrency), delete).await?;
-        let again = folder_listing::objects_and_folder(client.s3(), &folder, args.filter.clone());
+        let again = folder_listing::objects_and_folder(&client, &folder, args.filter.clone());
         deleted.look_for(again, &mut summary).await
     };
     let done = unless_stopped(work).await;
@@ -254,6 +263,23 @@ impl Deleted {
         let time = object.last_modified.map(|time| (time.secs(), time.subsec_nanos()));
         self.hasher.hash_one((&object.key, &object.e_tag, time, object.size))
     }
+}
+
+/// Refuses to delete a key object, or what is in a key store, unless that is asked for.
+///
+/// # Errors
+/// The key, or the prefix, is of a key store.
+fn check_no_key(client: &SealedClient, args: &RmArgs, key: &str) -> Result<(), Failure> {
+    if args.shred_keys || !client.key_store().reaches(key) {
+        return Ok(());
+    }
+    let error = format!(
+        "s3://{}/{key} is in the key store: without its key objects, objects may never open again",
+        args.prefix.bucket
+    );
+    let advice = "delete all key objects of an intermediate key with `sealwax keys shred`, or pass \
+                  --shred-keys";
+    Err(Failure::usage(error).advise(advice))
 }
 
 async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<(), Failure> {

@@ -4,7 +4,6 @@ pub(crate) mod verify_output;
 
 use std::future::ready;
 
-use aws_sdk_s3::Client;
 use clap::Args;
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
@@ -115,8 +114,8 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
     let mut each = |outcome: &VerifiedObject| each(outcome, &mut lines);
     let done = unless_stopped(verify(
         session,
-        (how.job(client.clone()), objects.list(client.s3())),
-        client.s3(),
+        (how.job(client.clone()), objects.list(&client)),
+        &client,
         &objects,
         &how,
         &mut summary,
@@ -142,7 +141,7 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
 pub(super) async fn verify(
     session: &Session,
     (job, listing): (VerifyAll, Objects),
-    s3: &Client,
+    client: &SealedClient,
     objects: &ObjectsArgs,
     how: &HowToVerify,
     summary: &mut VerifySummary,
@@ -150,7 +149,7 @@ pub(super) async fn verify(
 ) -> Result<(), Failure> {
     let progress = Cleared(session.job_progress(None));
     let _counting = progress.0.count(|| {
-        let (all, sample) = (objects.list_again(s3)?, how.sample());
+        let (all, sample) = (objects.list_again(client)?, how.sample());
         Some(all.try_filter(move |object| {
             ready(sample.as_ref().is_none_or(|sample| sample.contains(object)))
         }))

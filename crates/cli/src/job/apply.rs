@@ -34,7 +34,7 @@ pub(super) async fn apply<W: JobKind, K: super::KindSettings>(
         None => {
             let prefix = prefix.expect("required without a plan");
             let name = source.name(prefix);
-            let input = JobInput::listing(source.list(work.s3(), prefix), &name);
+            let input = JobInput::listing(source.list(&client, prefix), &name);
             (if source.is_live() { input.live() } else { input }, name)
         }
     };
@@ -48,7 +48,7 @@ pub(super) async fn apply<W: JobKind, K: super::KindSettings>(
     };
     let (progress, cancellation) = (session.job_progress(total), CancellationToken::new());
     let counting = match (total, prefix) {
-        (None, Some(prefix)) => Some(progress.count(|| source.list_again(work.s3(), prefix))),
+        (None, Some(prefix)) => Some(progress.count(|| source.list_again(&client, prefix))),
         _ => None,
     };
     let mut lines = Output::new(args.json);

@@ -29,7 +29,7 @@ use crate::{
 pub(super) async fn dry_run<W: JobKind, K: KindSettings>(
     job: Job<'_, W, K>,
 ) -> Result<(), Failure> {
-    let Job { session, work, settings, source, prefix, args, .. } = job;
+    let Job { session, client, work, settings, source, prefix, args, .. } = job;
     let prefix = prefix.expect("required without a plan");
     let prices = prices(args.prices.as_deref())?;
     // It gets its name when it is complete.
@@ -49,7 +49,7 @@ pub(super) async fn dry_run<W: JobKind, K: KindSettings>(
     };
     let name = source.name(prefix);
     let progress = session.job_progress(None);
-    let counting = progress.count(|| source.list_again(work.s3(), prefix));
+    let counting = progress.count(|| source.list_again(&client, prefix));
     let (mut impossible, mut lines) = (Vec::new(), Output::new(args.json));
     let cancellation = CancellationToken::new();
     let mut planning = Plan::new(work.clone());
@@ -58,7 +58,7 @@ pub(super) async fn dry_run<W: JobKind, K: KindSettings>(
     }
     let planning =
         planning.prices(prices).settings(settings.to_json()).cancellation(cancellation.clone());
-    let mut outcomes = planning.run(source.list(work.s3(), prefix), name, output);
+    let mut outcomes = planning.run(source.list(&client, prefix), name, output);
     let working = async {
         while let Some(object) = outcomes.try_next().await? {
             progress.one_more(outcomes.summary().failed());

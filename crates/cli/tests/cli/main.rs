@@ -20,6 +20,7 @@ mod hostile_writer;
 mod inspect;
 mod interrupts;
 mod key_names;
+mod key_store;
 mod kinds;
 mod limits;
 mod local_files;

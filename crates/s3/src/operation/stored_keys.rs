@@ -5,7 +5,8 @@ mod rewrap;
 use std::{collections::VecDeque, fmt, pin::pin, sync::Arc};
 
 use aws_sdk_s3::primitives::DateTime;
-use futures_util::TryStreamExt as _;
+use futures_core::Stream;
+use futures_util::{TryStreamExt as _, stream};
 use sealwax_envelope::{EncryptedDataKey, IntermediateKeyId, KeyObjectName, Keyring, WrapContext};
 
 pub use self::rewrap::StoredKeyOutput;
@@ -68,6 +69,12 @@ impl StoredKey {
     #[must_use]
     pub fn id(&self) -> &IntermediateKeyId {
         self.names[0].id()
+    }
+
+    /// Returns the folder of its key objects, relative to the prefix, with a `/` at its end.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        self.names[0].folder()
     }
 
     /// Returns the names of its key objects, relative to the prefix: 1 to 64.
@@ -304,6 +311,18 @@ impl ListStoredKeys {
                 None => return Ok(self.current.take()),
             }
         }
+    }
+
+    /// Lists the intermediate keys one by one. The stream ends after an error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<StoredKey, Error>> + Send {
+        stream::unfold(Some(self), |listing| async move {
+            let mut listing = listing?;
+            match listing.next_key().await {
+                Ok(Some(key)) => Some((Ok(key), Some(listing))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
     }
 
     /// Returns how many objects below the prefix had no name of a key object so far.

@@ -22,6 +22,8 @@ use crate::{
 
 /// Default prefix of the keys of key objects.
 const DEFAULT_PREFIX: &str = ".sealwax/keys/";
+/// Folder of the default prefix, in which nothing else is.
+const FOLDER: &str = ".sealwax/";
 /// `Content-Type` of a key object.
 pub(crate) const CONTENT_TYPE: &str = "application/vnd.sealwax.key+json";
 /// Number of key objects of one intermediate key that a reader looks at. (FORMAT.md, "Limits".)
@@ -94,6 +96,54 @@ impl KeyStorePolicy {
     pub fn reserved_prefix(&self) -> &str {
         self.prefix().unwrap_or(DEFAULT_PREFIX)
     }
+
+    /// `true` if the key belongs to key objects: it is below the prefix, or below the default one,
+    /// where other clients may have theirs.
+    #[must_use]
+    pub fn owns(&self, key: &str) -> bool {
+        self.reserved().any(|prefix| key.starts_with(prefix))
+    }
+
+    /// `true` if work on all keys that begin with `named` leaves `key` alone: the policy
+    /// [owns](Self::owns) it, and `named` does not lead there by itself. The folder of the default
+    /// prefix is left alone too, as one level of a listing shows it.
+    ///
+    /// ```
+    /// use sealwax_s3::KeyStorePolicy;
+    ///
+    /// let key_store = KeyStorePolicy::with_prefix("a/keys");
+    /// assert!(key_store.leaves_alone("", "a/keys/1") && key_store.leaves_alone("a/", "a/keys/1"));
+    /// assert!(!key_store.leaves_alone("a/keys", "a/keys/1") && !key_store.leaves_alone("", "a/b"));
+    /// assert!(key_store.leaves_alone("", ".sealwax/keys/1"));
+    /// assert!(!key_store.leaves_alone(".sealwax/", ".sealwax/keys/1"));
+    /// ```
+    #[must_use]
+    pub fn leaves_alone(&self, named: &str, key: &str) -> bool {
+        self.reserved().any(|prefix| {
+            let folder = folder_of(prefix);
+            (key.starts_with(prefix) || key == folder) && !leads_to(named, prefix)
+        })
+    }
+
+    /// `true` if the prefix `named` leads to key objects by itself: no work on it
+    /// [leaves them alone](Self::leaves_alone).
+    #[must_use]
+    pub fn reaches(&self, named: &str) -> bool {
+        self.reserved().any(|prefix| leads_to(named, prefix))
+    }
+
+    fn reserved(&self) -> impl Iterator<Item = &str> {
+        self.prefix().into_iter().chain([DEFAULT_PREFIX])
+    }
+}
+
+fn folder_of(prefix: &str) -> &str {
+    if prefix == DEFAULT_PREFIX { FOLDER } else { prefix }
+}
+
+fn leads_to(named: &str, prefix: &str) -> bool {
+    let folder = folder_of(prefix).trim_end_matches('/');
+    named.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The key store of a client, with what is known of it.

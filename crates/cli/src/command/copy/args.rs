@@ -3,7 +3,7 @@
 use clap::{Args, builder::NonEmptyStringValueParser};
 use sealwax_s3::KmsKeyName;
 
-use crate::args::{CopiedObjectArgs, FilterArgs, Prefix, ReaderArgs, place};
+use crate::args::{CopiedObjectArgs, FilterArgs, KeyCacheArgs, Prefix, ReaderArgs, place};
 
 const CP_EXAMPLES: &str = "\
 Examples:
@@ -94,6 +94,10 @@ pub(crate) struct CopyArgs {
     /// repeatable
     #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
     pub(crate) accept_place: Vec<String>,
+
+    /// The key cache of `--under`.
+    #[command(flatten)]
+    pub(crate) cache: KeyCacheArgs,
 
     #[command(flatten)]
     pub(crate) filter: FilterArgs,

@@ -36,8 +36,8 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         client = client.unencrypted(UnencryptedObjects::PassThrough);
     }
     let client = client.build();
-    let objects = folder_listing::objects(client.s3(), &from, args.folders.filter.clone());
-    let lengths = folder_listing::lengths(client.s3(), &from, &args.folders.filter);
+    let objects = folder_listing::objects(&client, &from, args.folders.filter.clone());
+    let lengths = folder_listing::lengths(&client, &from, &args.folders.filter);
     let (args, context) = (&args, encryption_context(args.context.clone())?);
     let getter = &Getter::new(client, context, args.file.clone(), args.folders.dry_run);
     let get = |Listed { object, relative }| async move {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use sealwax_s3::KmsKeyName;
 
-use crate::args::{FolderArgs, FormatArg, NewObjectArgs, Pair, Prefix, RawKeyArgs};
+use crate::args::{FolderArgs, FormatArg, KeyCacheArgs, NewObjectArgs, Pair, Prefix, RawKeyArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +14,9 @@ Examples:
   pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"
   sealwax put folder s3://bucket/backup/ --recursive --skip-unchanged \\
       --exclude '*.tmp' --key \"$KEY\"
+
+One KMS call for all files instead of one for each:
+  sealwax put folder s3://bucket/backup/ -r --key \"$KEY\" --key-cache=1h
 
 The same command again resumes an upload that was interrupted:
   sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume
@@ -93,6 +96,9 @@ pub(crate) struct PutArgs {
 
     #[command(flatten)]
     pub(crate) stored: NewObjectArgs,
+
+    #[command(flatten)]
+    pub(crate) cache: KeyCacheArgs,
 
     #[command(flatten)]
     pub(crate) folders: FolderArgs,

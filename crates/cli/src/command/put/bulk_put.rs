@@ -22,6 +22,9 @@ use crate::{
     terminal_text::{Counted, this_command_line_with},
 };
 
+/// Number of sealed files beyond which a key cache is suggested.
+const MANY: u64 = 1_000;
+
 /// Encrypts and uploads files under the prefix.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
     check(&args)?;
@@ -112,6 +115,12 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         session.say(format!("{verb} {files} under {to} ({bytes}){counts}"));
     }
     putter.report_lacking(session);
+    if counts.done > MANY && !args.cache.is_on() && !args.json && !args.folders.dry_run {
+        session.say(
+            "each of them took calls to the key service: with --key-cache, one call serves many \
+             files",
+        );
+    }
     let unfinished = Unfinished::new(
         "the remaining files were not uploaded; rerun with --skip-unchanged to continue",
         "to continue",

@@ -66,7 +66,13 @@ impl Format {
         if !args.raw.is_empty() {
             return Ok(Arc::new(session.keyrings().empty()));
         }
-        session.keyrings().writing(session.resolve_kms(&args.keys).await?, args.at_least)
+        let keys = session.resolve_kms(&args.keys).await?;
+        let keyring = session.keyrings().writing(keys, args.at_least)?;
+        match self.written {
+            PutFormat::Native => args.cache.onto(session, keyring),
+            // It knows no intermediate keys.
+            PutFormat::S3ec { .. } => Ok(keyring),
+        }
     }
 
     /// Builds a client that writes the format.

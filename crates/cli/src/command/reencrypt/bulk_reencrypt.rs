@@ -30,7 +30,8 @@ pub(super) async fn run(
     args: ReencryptArgs,
     under: Vec<WrapKey>,
 ) -> Result<(), Failure> {
-    let ReencryptArgs { prefix, context, reader, to, seal_unencrypted, bulk, s3ec, .. } = args;
+    let ReencryptArgs { prefix, context, reader, to, seal_unencrypted, bulk, s3ec, cache, .. } =
+        args;
     let plan = open_plan(&bulk).await?;
     let (settings, sealing, context) = match &plan {
         Some(plan) => {
@@ -62,7 +63,7 @@ pub(super) async fn run(
         .await?;
     let mut work = client.migrator(sealing.to.to_write()).encryption_context(context);
     if let Some(keys) = new_keys {
-        work = work.keyring(keys);
+        work = work.keyring(sealing.cached(&at_places, &cache, keys)?);
     }
     let (source, prefix, args) = (bulk.source(), prefix.as_ref(), &bulk);
     Job { session, client, work, settings: &settings, source, prefix, args }.run(plan).await

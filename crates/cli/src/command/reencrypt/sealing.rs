@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sealwax_s3::{SealedClient, UnencryptedObjects, envelope::Keyring};
 
 use crate::{
-    args::{FormatArg, ReaderArgs, S3ecArgs, WrapKey},
+    args::{FormatArg, KeyCacheArgs, ReaderArgs, S3ecArgs, WrapKey},
     failure::Failure,
     session::Session,
 };
@@ -57,5 +57,22 @@ impl Sealing {
             false => client,
         };
         Ok((client.build(), new_keys))
+    }
+
+    /// Returns the keyring that wraps new data keys as the cache's arguments say. The formats of the
+    /// S3 Encryption Client know no intermediate keys.
+    ///
+    /// # Errors
+    /// As [`KeyCacheArgs::onto`].
+    pub(super) fn cached(
+        &self,
+        session: &Session,
+        cache: &KeyCacheArgs,
+        keys: Arc<dyn Keyring>,
+    ) -> Result<Arc<dyn Keyring>, Failure> {
+        match self.to {
+            FormatArg::Native => cache.onto(session, keys),
+            _ => Ok(keys),
+        }
     }
 }

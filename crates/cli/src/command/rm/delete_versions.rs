@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use sealwax_jobs::listing::Listing;
 use sealwax_s3::{DeleteOutput, ErrorKind, ListedObject, S3Uri, SealedClient};
 
-use super::{Line, RmArgs, confirm};
+use super::{Line, RmArgs, check_no_key, confirm};
 use crate::{
     args::Prefix,
     bulk::{Outcome, Summary, engine},
@@ -103,8 +103,8 @@ fn of_prefix(client: &SealedClient, args: &RmArgs, prefix: &Prefix) -> Result<Li
         };
         std::future::ready(is_named && (current || version.is_latest == Some(false)))
     };
-    let versions = folder_listing::beginning_with(client.s3(), prefix, Versions::All);
-    Ok(Box::pin(versions.try_filter(is_meant)))
+    let versions = folder_listing::beginning_with(client, prefix, Versions::All);
+    Ok(Box::pin(versions.map_err(Failure::from).try_filter(is_meant)))
 }
 
 async fn dry_run(
@@ -172,6 +172,7 @@ async fn check(
     if version.bucket != prefix.bucket || !version.key.starts_with(&prefix.key) {
         return refused(&format!("not below {prefix}"));
     }
+    check_no_key(client, args, &version.key)?;
     if args.current {
         return Ok(());
     }

@@ -6,8 +6,8 @@ use clap::Args;
 use sealwax_s3::KmsKeyName;
 
 use crate::args::{
-    DestinationArgs, FilterArgs, NewObjectArgs, Pair, Prefix, ReaderArgs, S3ecArgs, TimeSpan,
-    account_id, is_in_s3,
+    DestinationArgs, FilterArgs, KeyCacheArgs, NewObjectArgs, Pair, Prefix, ReaderArgs, S3ecArgs,
+    TimeSpan, account_id, is_in_s3,
 };
 use crate::failure::Failure;
 
@@ -108,12 +108,9 @@ pub(crate) struct SyncArgs {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Wrapping keys")]
     pub(crate) at_least: Option<u8>,
 
-    /// Wrap the data keys of an upload under an intermediate key, which KMS wraps: one call for many
-    /// files instead of one for each
-    ///
-    /// It is kept for 5 minutes. CloudTrail then names the intermediate key instead of each object.
-    #[arg(long, help_heading = "Wrapping keys")]
-    pub(crate) key_cache: bool,
+    /// The key cache of uploads, and of copies with `--under`.
+    #[command(flatten)]
+    pub(crate) cache: KeyCacheArgs,
 
     /// Pair of the encryption context: of stored objects, or that read objects must have; repeatable
     ///

@@ -18,7 +18,7 @@ use crate::{
     command::get::{ExpectedFile, GetDone, Getter},
     comparison::{ByListing, Comparison, StoreTimes},
     failure::{Exit, Failure},
-    folder_listing::{self, Listed},
+    folder_listing::{self, Listed, Lister},
     local_files::LocalFile,
     session::Session,
     terminal_text::Counted,
@@ -40,8 +40,8 @@ impl Download {
         from: &Prefix,
         to: &Path,
     ) -> Result<Self, Failure> {
-        if args.key_cache || args.at_least.is_some() {
-            return Err(Failure::usage("--key-cache and --at-least require an upload"));
+        if args.at_least.is_some() {
+            return Err(Failure::usage("--at-least requires an upload"));
         }
         // Objects under one intermediate key cost one call.
         let keyring = CachingKeyring::new(session.keyrings().reading(args.reader()?).await?);
@@ -119,7 +119,8 @@ impl Sides for Download {
         &'a self,
         pass: &'a Pass<'_>,
     ) -> impl Stream<Item = Result<Listed, Failure>> + Send + 'a {
-        folder_listing::objects(&self.listing, &self.from, pass.args.filter.clone())
+        let lister = Lister::new(&self.listing, self.getter.client.key_store());
+        folder_listing::objects(lister, &self.from, pass.args.filter.clone())
     }
 
     fn destinations<'a>(

@@ -55,11 +55,9 @@ impl Replication {
         from: &Prefix,
         to: &Prefix,
     ) -> Result<Self, Failure> {
-        for (is_given, option) in [
-            (args.pass_unencrypted, "--pass-unencrypted"),
-            (!args.context.is_empty(), "--context"),
-            (args.key_cache, "--key-cache"),
-        ] {
+        for (is_given, option) in
+            [(args.pass_unencrypted, "--pass-unencrypted"), (!args.context.is_empty(), "--context")]
+        {
             if is_given {
                 return Err(Failure::usage(format!("{option} requires a folder as one side")));
             }
@@ -87,7 +85,8 @@ impl Replication {
             true => None,
             false => {
                 let keys = elsewhere.resolve_kms(&args.under).await?;
-                Some(elsewhere.keyrings().writing(keys, args.at_least)?)
+                let keyring = elsewhere.keyrings().writing(keys, args.at_least)?;
+                Some(args.cache.onto(&elsewhere, keyring)?)
             }
         };
         Ok(Self {
@@ -313,7 +312,7 @@ impl Sides for Replication {
         &'a self,
         pass: &'a Pass<'_>,
     ) -> impl Stream<Item = Result<Listed, Failure>> + Send + 'a {
-        folder_listing::objects(self.client.s3(), &self.from, pass.args.filter.clone())
+        folder_listing::objects(&self.client, &self.from, pass.args.filter.clone())
     }
 
     fn destinations<'a>(

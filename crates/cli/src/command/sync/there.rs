@@ -11,7 +11,7 @@ use crate::{
     command::{put::Expected, uploads::warn_of_incomplete},
     comparison::StoreTimes,
     failure::{Exit, Failure},
-    folder_listing::{self, Listed},
+    folder_listing::{self, Listed, Lister},
     interrupt::unless_stopped,
     session::Session,
 };
@@ -57,7 +57,8 @@ impl ObjectsThere {
         &self,
         filter: &FilterArgs,
     ) -> impl Stream<Item = Result<Listed, Failure>> + Send + use<> {
-        folder_listing::objects(&self.listing, &self.prefix, filter.clone())
+        let lister = Lister::new(&self.listing, self.client.key_store());
+        folder_listing::objects(lister, &self.prefix, filter.clone())
     }
 
     /// Returns the times of the listing, by the local clock.

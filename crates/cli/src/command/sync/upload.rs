@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures_util::Stream;
-use sealwax_s3::envelope::CachingKeyring;
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -61,10 +60,8 @@ impl Upload {
         session.check_bucket_named(&to.bucket)?;
         let keys = session.resolve_kms(&args.keys).await?;
         let keyring = session.keyrings().writing(keys, args.at_least)?;
-        let client = match args.key_cache {
-            true => session.client_of(&to.bucket, CachingKeyring::new(Arc::clone(&keyring))),
-            false => session.client_of(&to.bucket, Arc::clone(&keyring)),
-        };
+        let cached = args.cache.onto(session, Arc::clone(&keyring))?;
+        let client = session.client_of(&to.bucket, cached);
         let settings =
             PutSettings { stored: args.stored.clone(), resume: false, dry_run: args.dry_run };
         let context = encryption_context(args.context.clone())?;

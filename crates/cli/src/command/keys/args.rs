@@ -1,0 +1,305 @@
+//! `sealwax keys`.
+
+use std::{fmt, str::FromStr};
+
+use clap::{ArgGroup, Args, Subcommand};
+use sealwax_s3::StoredKey;
+
+use crate::args::{Prefix, ReaderArgs, TypedKey, WrapKey};
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  sealwax keys ls s3://bucket
+  sealwax keys ls s3://bucket --key \"$WEST_KEY\" --lacking
+  sealwax keys ls s3://bucket --key-store=team/keys --json";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  sealwax keys inspect s3://bucket \"$ID\"";
+
+const REWRAP_EXAMPLES: &str = "\
+Examples:
+  sealwax keys rewrap s3://bucket --add \"$WEST_KEY\" --dry-run
+  sealwax keys rewrap s3://bucket --add \"$WEST_KEY\"
+  sealwax keys rewrap s3://bucket --replace \"$NEW_KEY\"
+  sealwax keys rewrap s3://bucket-west --add \"$WEST_KEY\" \\
+      --region us-west-2 --local-key escrow.key";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  sealwax keys verify s3://bucket --key \"$WEST_KEY\"
+  sealwax keys verify s3://bucket --json | jq -r 'select(.proven == false).key'";
+
+const SHRED_EXAMPLES: &str = "\
+Examples:
+  sealwax keys shred s3://bucket \"$ID\" --dry-run
+  sealwax keys shred s3://bucket \"$ID\"";
+
+/// Work on the key store of a bucket: on keys, not on objects.
+///
+/// A key store has the wrapped forms of intermediate keys, each in an object of its own, so that one
+/// call opens many objects for another wrapping key. It is filled by commands with --key-store and
+/// --key-cache. No object is touched: locked and archived objects are served too.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    Ls(KeysLsArgs),
+    Inspect(KeysInspectArgs),
+    Rewrap(KeysRewrapArgs),
+    Verify(KeysVerifyArgs),
+    Shred(KeysShredArgs),
+}
+
+/// List the intermediate keys of a key store.
+///
+/// Each line has the time of the newest key object, the number of key objects, and the intermediate
+/// key. The listing alone shows which of the keys of --key it claims to be wrapped under: nothing is
+/// read, and nothing is authenticated.
+#[derive(Debug, Args)]
+#[command(after_help = LS_EXAMPLES)]
+pub(crate) struct KeysLsArgs {
+    /// Bucket
+    #[arg(value_name = "s3://BUCKET", value_parser = bucket)]
+    pub(crate) bucket: Prefix,
+
+    /// Wrapping key to look for, by ARN or as local:NAME; repeatable [default: those of the settings]
+    #[arg(long = "key", value_name = "ARN|local:NAME")]
+    pub(crate) keys: Vec<WrapKey>,
+
+    /// Only intermediate keys that lack one of the keys of --key
+    #[arg(long)]
+    pub(crate) lacking: bool,
+
+    /// Print one JSON object for each intermediate key, the counts last
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show the wrapped forms of intermediate keys.
+///
+/// No key is used: there is no KMS call, so the output is not authenticated.
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub(crate) struct KeysInspectArgs {
+    /// Bucket
+    #[arg(value_name = "s3://BUCKET", value_parser = bucket)]
+    pub(crate) bucket: Prefix,
+
+    /// Intermediate keys, as `sealwax keys ls` shows them
+    #[arg(value_name = "ID", required = true)]
+    pub(crate) ids: Vec<KeyId>,
+
+    /// Print one JSON object for each intermediate key
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Change the wrapping keys of intermediate keys, for all objects that share them.
+///
+/// Adding a key writes a key object, removing one deletes a key object. Objects keep the wrapped keys
+/// that they were written with, unless the keys are detached: this gives access, and does not revoke
+/// it. Let writers use the new key first, wait for the age of their key cache, rewrap, and list with
+/// `sealwax keys ls --lacking` until nothing lacks it.
+///
+/// It can be repeated: intermediate keys that have the wanted keys cost nothing but the listing.
+#[derive(Debug, Args)]
+#[command(
+    after_help = REWRAP_EXAMPLES,
+    group = ArgGroup::new("edit").args(["add", "replace", "remove"]).required(true).multiple(true),
+)]
+pub(crate) struct KeysRewrapArgs {
+    /// Bucket
+    #[arg(value_name = "s3://BUCKET", value_parser = bucket)]
+    pub(crate) bucket: Prefix,
+
+    /// Intermediate keys, as `sealwax keys ls` shows them [default: all]
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<KeyId>,
+
+    /// Add this KMS key, by ARN, key ID or alias, or this local key; repeatable
+    #[arg(long, value_name = "KEY|local:NAME")]
+    pub(crate) add: Vec<TypedKey>,
+
+    /// Use this key, and remove all keys that are not named by --replace; repeatable
+    #[arg(long, value_name = "KEY|local:NAME", conflicts_with_all = ["add", "remove"])]
+    pub(crate) replace: Vec<TypedKey>,
+
+    /// Remove this key, unless it is the last one; repeatable, and done after --add
+    #[arg(long, value_name = "ARN|local:NAME")]
+    pub(crate) remove: Vec<WrapKey>,
+
+    /// Remove keys even if no key that stays could be shown to unwrap, for a role that may not
+    /// decrypt. Without it, such an intermediate key keeps its old keys
+    #[arg(long)]
+    pub(crate) unproven: bool,
+
+    /// Unwrap keys to add that are present already, and replace those that hold something else
+    #[arg(long, requires = "add")]
+    pub(crate) prove: bool,
+
+    /// Print what would be done by the names in the listing, and change nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) job: KeysJobArgs,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
+}
+
+/// Verify that intermediate keys can be unwrapped.
+///
+/// Each key object under a wrapping key that may be used is unwrapped, and compared with the id of its
+/// intermediate key. One that none of the keys unwraps is a failure.
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub(crate) struct KeysVerifyArgs {
+    /// Bucket
+    #[arg(value_name = "s3://BUCKET", value_parser = bucket)]
+    pub(crate) bucket: Prefix,
+
+    /// Intermediate keys, as `sealwax keys ls` shows them [default: all]
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<KeyId>,
+
+    #[command(flatten)]
+    pub(crate) job: KeysJobArgs,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
+}
+
+/// Delete all key objects of detached intermediate keys, so that no one can open their objects.
+///
+/// All versions of the key objects are deleted. Replicas of the bucket, copies of key objects and
+/// keys that running programs have cached are not seen: stop the writers first, wait for the age of
+/// their caches, and shred in each replica. Whoever kept a copy of a key object can put it back.
+#[derive(Debug, Args)]
+#[command(after_help = SHRED_EXAMPLES)]
+pub(crate) struct KeysShredArgs {
+    /// Bucket
+    #[arg(value_name = "s3://BUCKET", value_parser = bucket)]
+    pub(crate) bucket: Prefix,
+
+    /// Intermediate keys, as `sealwax keys ls` shows them
+    #[arg(value_name = "ID", required = true)]
+    pub(crate) ids: Vec<KeyId>,
+
+    /// Also delete the key objects of intermediate keys that are not detached. Their objects carry
+    /// wrapped keys of their own, so nothing is shredded; but those whose own wrapping keys are gone
+    /// never open again
+    #[arg(long)]
+    pub(crate) attached: bool,
+
+    /// Don't ask for confirmation
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Print what would be deleted, and delete nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    /// Print one JSON object for each intermediate key, the counts last
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of work on many intermediate keys.
+#[derive(Debug, Args)]
+pub(crate) struct KeysJobArgs {
+    /// Number of intermediate keys in parallel
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) concurrency: u16,
+
+    /// Maximum KMS calls per second in each Region
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) kms_calls_per_second: Option<u32>,
+
+    /// Print one JSON object for each intermediate key, the counts last
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Intermediate key: its id, or the folder of its key objects, `CONTEXT/ID`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyId {
+    /// With the folder, the slash included.
+    folder: Option<String>,
+    id: String,
+}
+
+impl KeyId {
+    /// Returns the folder of its key objects, if it is known.
+    pub(super) fn folder(&self) -> Option<&str> {
+        self.folder.as_deref()
+    }
+
+    /// `true` if this is the intermediate key.
+    pub(super) fn is_of(&self, key: &StoredKey) -> bool {
+        match &self.folder {
+            Some(folder) => key.folder() == *folder,
+            None => key.id().to_string() == self.id,
+        }
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const LEN: usize = 43;
+        const FORM: &str =
+            "must be an id of 43 characters, or CONTEXT/ID, as `sealwax keys ls` shows";
+        let path = text.trim_end_matches('/');
+        let id = path.rsplit('/').next().unwrap_or_default();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if id.len() != LEN || !id.bytes().all(is_plain) || path.matches('/').count() > 1 {
+            return Err(FORM);
+        }
+        let folder = path.contains('/').then(|| format!("{path}/"));
+        Ok(Self { folder, id: id.to_owned() })
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.folder.as_deref().unwrap_or(&self.id).trim_end_matches('/'))
+    }
+}
+
+/// Parses a bucket.
+fn bucket(text: &str) -> Result<Prefix, String> {
+    let prefix: Prefix = text.parse()?;
+    match prefix.key.is_empty() {
+        true => Ok(prefix),
+        false => Err("name the bucket alone; --key-store=PREFIX names the prefix of its key \
+                      store"
+            .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intermediate_key_is_named_by_its_id_or_its_folder() {
+        let id = "A-_".repeat(14) + "z";
+        let plain: KeyId = id.parse().expect("an id");
+        assert_eq!((plain.folder(), plain.to_string()), (None, id.clone()));
+        for text in [format!("context/{id}"), format!("context/{id}/")] {
+            let key: KeyId = text.parse().expect("a folder");
+            assert_eq!(key.folder(), Some(&*format!("context/{id}/")));
+            assert_eq!(key.to_string(), format!("context/{id}"));
+        }
+        for text in
+            ["", "/", "short", &format!("a/b/{id}"), &format!("{id}x"), &id.replace('A', "+")]
+        {
+            let error = text.parse::<KeyId>().expect_err(text);
+            assert!(error.starts_with("must be an id of 43 characters"), "{text}: {error}");
+        }
+        assert!(
+            bucket("s3://b").is_ok() && bucket("s3://b/").is_ok() && bucket("s3://b/k").is_err()
+        );
+    }
+}

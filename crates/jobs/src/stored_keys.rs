@@ -1,0 +1,97 @@
+//! Rewraps and verifies the keys of a key store: for all objects that share them, without touching
+//! one.
+//!
+//! An intermediate key takes one or two `GetObject` calls, one call to the key service and, if a
+//! wrapping key is added, one `PutObject`, beside its share of the listing.
+//!
+//! ```no_run
+//! # async fn example(
+//! #     client: sealwax_s3::SealedClient,
+//! #     west: sealwax_s3::KmsKeyring,
+//! # ) -> Result<(), sealwax_s3::Error> {
+//! use sealwax_jobs::{Summary as _, stored_keys::{RewrapKeys, VerifyKeys}};
+//! use sealwax_s3::KeyChanges;
+//!
+//! let store = client.stored_keys("invoices")?;
+//! let job = RewrapKeys::new(store.clone(), KeyChanges::new().add_keys(west));
+//! let summary = job.run(store.list().into_stream()).finish().await?;
+//! println!("{} rewrapped, {} failed", summary.rewrapped, summary.failed());
+//!
+//! let summary = VerifyKeys::new(store.clone()).run(store.list().into_stream()).finish().await?;
+//! assert_eq!(summary.failed(), 0);
+//! # Ok(())
+//! # }
+//! ```
+
+mod rewrap_keys;
+mod verify_keys;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use self::{
+    rewrap_keys::{RewrapKeys, RewrapKeysSummary, RewrappedKey, RewrappedKeyOutcome},
+    verify_keys::{VerifiedKey, VerifiedKeyOutcome, VerifyKeys, VerifyKeysSummary},
+};
+
+/// Default number of intermediate keys in work at a time.
+const DEFAULT_CONCURRENCY: usize = 64;
+/// Number of names that are counted separately. Names are claims, and can be any number.
+const MAX_NAMES: usize = 1_000;
+
+/// Counts by the name of a wrapping key, of at most 1,000 names. Serialized as a map.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct CountsByKey {
+    counts: BTreeMap<String, u64>,
+    #[serde(skip)]
+    others: u64,
+}
+
+impl CountsByKey {
+    fn add<'a>(&mut self, names: impl IntoIterator<Item = &'a String>) {
+        for name in names {
+            let is_full = self.counts.len() == MAX_NAMES;
+            match self.counts.get_mut(name) {
+                Some(count) => *count += 1,
+                None if !is_full => {
+                    self.counts.insert(name.clone(), 1);
+                }
+                None => self.others += 1,
+            }
+        }
+    }
+
+    /// Returns the name and the count of each wrapping key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counts.iter().map(|(name, count)| (name.as_str(), *count))
+    }
+
+    /// Returns the count of one wrapping key.
+    #[must_use]
+    pub fn of(&self, wrapping_key: &str) -> u64 {
+        self.counts.get(wrapping_key).copied().unwrap_or_default()
+    }
+
+    /// Returns the count of all names beyond the first 1,000.
+    #[must_use]
+    pub fn others(&self) -> u64 {
+        self.others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_counted_in_constant_memory() {
+        let mut counts = CountsByKey::default();
+        let names: Vec<_> = (0..MAX_NAMES + 7).map(|number| format!("{number:05}")).collect();
+        counts.add(&names);
+        counts.add([&names[0]]);
+        assert_eq!((counts.iter().count(), counts.others()), (MAX_NAMES, 7));
+        assert_eq!((counts.of("00000"), counts.of("00001"), counts.of("x")), (2, 1, 0));
+    }
+}
