@@ -352,6 +352,9 @@ pub(crate) fn advice(kind: ErrorKind) -> &'static str {
             "pass --conditions=look to look at the target right before instead: only a write of someone else in that moment is not noticed"
         }
         ErrorKind::Unproven => "rewrap the copy, or pass --unproven to delete the source anyway",
+        ErrorKind::PolicyRefused => {
+            "if its keys are in a key store, pass --key-store; otherwise allow such objects only if you expect them: an attacker may have put this one there"
+        }
         ErrorKind::WrongRegion => "pass the bucket's Region with --region or AWS_REGION",
         ErrorKind::PlaceMismatch => {
             "read a replica with --replica-of SOURCE-BUCKET; rewrap a moved object with --accept-place OLD-BUCKET/OLD-KEY"

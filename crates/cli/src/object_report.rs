@@ -63,6 +63,7 @@ struct Key {
     is_at_place: bool,
     in_sidecar: bool,
     /// `true` if only the key store has it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     in_key_store: bool,
     /// Id of the intermediate key that it wraps, which many objects can share.
     intermediate: Option<String>,

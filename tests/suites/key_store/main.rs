@@ -2,6 +2,7 @@
 
 mod detached;
 mod hostile;
+mod jobs;
 mod retire;
 mod rewrap;
 mod writers;

@@ -89,7 +89,8 @@ fn one_kms_call_serves_a_folder() {
     assert_eq!(put(&["--key-cache"]), Some(1));
     assert_eq!(put(&["--key-cache=1h", "--key-cache-objects", "25"]), Some(2));
     assert_eq!(put(&[]), Some(50));
-    let (settings, profile) = (scene.path("sealwax.toml"), "[profiles.default]\nkey_cache = \"1h\"");
+    let (settings, profile) =
+        (scene.path("sealwax.toml"), "[profiles.default]\nkey_cache = \"1h\"");
     fs::write(&settings, profile).expect("written");
     assert_eq!(put(&["--config", settings.to_str().expect("text")]), Some(1));
     let target = scene.path("target");
@@ -123,7 +124,8 @@ fn a_context_of_many_values_shares_keys_by_its_bound_pairs() {
 fn arguments_of_the_cache_need_one_another() {
     let scene = Scene::new("arguments");
     let put = |more: &[&str]| scene.put(b"text", more);
-    for option in [&["--key-cache-objects", "5"][..], &["--key-context", "t"], &["--detached-keys"]] {
+    for option in [&["--key-cache-objects", "5"][..], &["--key-context", "t"], &["--detached-keys"]]
+    {
         put(option).fails(2, &format!("{} requires --key-cache", option[0]));
     }
     put(&["--key-cache", "--detached-keys"]).fails(2, "--detached-keys requires --key-store");
@@ -170,7 +172,9 @@ fn keys_are_listed_rewrapped_and_verified() {
     let call = |name: &str, count| (name.to_owned(), count);
     let (run, calls) = rewrap(&["-n", "--key", &east]);
     assert_eq!(calls, [call("GET", 1)], "it lists");
-    run.says("would rewrap 1 of 1 intermediate key: 1 key object to write, 0 key objects to delete");
+    run.says(
+        "would rewrap 1 of 1 intermediate key: 1 key object to write, 0 key objects to delete",
+    );
     let (run, calls) = rewrap(&["--key", &east, "--json"]);
     let expected = [
         call("Decrypt us-east-1", 1),
@@ -216,7 +220,7 @@ fn a_detached_object_needs_the_key_store_and_is_shredded_by_its_key() {
     let (key, uri) = (bucket.only(), format!("{}/a", bucket.scene.uri()));
     let id = key.split('/').nth(1).expect("an id");
     let get = |more: &[&str]| Sealwax::new(["get", &uri, "-"]).args(more).run();
-    get(&[]).fails(1, "key store").says("hint: pass --key-store");
+    get(&[]).fails(3, "its wrapped keys are in a key store alone").says("pass --key-store");
     assert_eq!(get(&["--key-store"]).exits(0).stdout, b"1");
 
     for command in ["head", "inspect"] {
@@ -236,9 +240,14 @@ fn a_detached_object_needs_the_key_store_and_is_shredded_by_its_key() {
     assert_eq!(get(&["--key-store"]).exits(0).stdout, b"1");
     let run = bucket.keys(&["shred", id, "--yes", "--json"]).run().exits(0);
     let lines = json_lines(&run);
-    assert_eq!((&lines[0]["deleted"], &lines[0]["key"]), (&Value::from(1), &Value::from(key.clone())));
+    assert_eq!(
+        (&lines[0]["deleted"], &lines[0]["key"]),
+        (&Value::from(1), &Value::from(key.clone()))
+    );
     assert_eq!(lines[1]["summary"]["deleted"], 1);
-    get(&["--key-store"]).fails(1, "key store");
+    get(&["--key-store"])
+        .fails(1, "has no key object of its intermediate key")
+        .says("hint: pass --key-store, with the prefix if it is another one; retry when");
     assert_eq!(bucket.s3.versions(&bucket.scene.bucket, ".sealwax/"), 0);
     bucket.keys(&["shred", &key, "--yes"]).run().fails(4, "no key object of");
 }
@@ -293,7 +302,7 @@ fn walkers_leave_key_objects_alone() {
     run(&["sync", &format!("{all}/"), &format!("{there}/sync/")]).exits(0);
     assert_eq!(other.s3.keys(&other.scene.bucket, "").len(), 6, "no key object was copied");
     run(&["check", target, &format!("{all}/")]).exits(0);
-    let audited = json_lines(&run(&["audit", &all, "--json"]).exits(0));
+    let audited = json_lines(&run(&["audit", &all, "--list", "--json"]).exits(0));
     assert_eq!(audited.iter().filter(|line| line.get("object").is_some()).count(), 3);
     run(&["verify", &all]).exits(0).says("3 objects: 3 opened");
     run(&["rewrap", &all, "-r", "--add", &west_key(), "--apply"]).exits(0).says("3 rewrapped");

@@ -43,6 +43,9 @@ struct Key {
     region: Option<String>,
     multi_region: bool,
     in_sidecar: bool,
+    /// `true` if only the key store has it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    in_key_store: bool,
     /// Place that it is bound to; null if it is bound to none.
     place: Option<String>,
     /// Id of the intermediate key that it wraps, which many objects can share.
@@ -88,6 +91,7 @@ impl Line {
             region: key.region.clone(),
             multi_region: key.multi_region,
             in_sidecar: key.in_sidecar,
+            in_key_store: key.in_key_store,
             place: key.place.clone(),
             intermediate: key.intermediate.clone(),
             scope: key.scope.clone(),
