@@ -128,12 +128,14 @@ impl fmt::Display for Differences {
     }
 }
 
-/// `true` if the object claims a wrapped key under each wrapping key of `keyring`.
+/// `true` if the object claims a wrapped key under each wrapping key of `keyring`, or if all of its
+/// keys are in the key store, where they are changed.
 pub(crate) fn has_keys_of(info: &ObjectInfo, keyring: &dyn Keyring) -> bool {
     let names = |key: &EncryptedDataKey| (key.provider().to_owned(), key.wrapping_key().to_owned());
     let has: HashSet<_> = info.keys().iter().map(names).collect();
     let expected = keyring.expected_keys(&WrapContext::for_names());
-    expected.iter().map(names).all(|key| has.contains(&key))
+    let is_detached = info.header().is_some_and(|header| !header.detached().is_empty());
+    is_detached && has.is_empty() || expected.iter().map(names).all(|key| has.contains(&key))
 }
 
 /// Returns an object's tags in a fixed order; `None` if the store or the role does not tell them.

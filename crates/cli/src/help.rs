@@ -227,7 +227,11 @@ mod tests {
         let mut words = vec![String::from("sealwax")];
         for word in typed.split_whitespace() {
             let word = word.trim_matches(['"', '\'']);
-            words.push(if word.starts_with('$') { arn.to_owned() } else { word.to_owned() });
+            words.push(match word {
+                "$ID" => "A".repeat(43),
+                word if word.starts_with('$') => arn.to_owned(),
+                word => word.to_owned(),
+            });
         }
         if let Err(error) = Cli::command().try_get_matches_from(&words) {
             panic!("{typed}: {error}");

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use aws_sdk_s3::primitives::DateTimeFormat;
 use sealwax_s3::{
     InspectOutput, InspectedKey, KMS_PROVIDER, KmsKeyArn, ObjectFormat, ObjectInfo, S3Uri,
+    envelope::ObjectHeader,
     error_chain,
     s3ec::{Envelope, Storage},
 };
@@ -167,8 +168,20 @@ pub(crate) fn format(info: &ObjectInfo) -> String {
 
 /// Returns the ids of the detached intermediate keys that the object depends on.
 pub(crate) fn detached(info: &ObjectInfo) -> Vec<String> {
-    let slots = info.header().map(|header| header.detached()).unwrap_or_default();
-    slots.iter().map(|slot| slot.intermediate_id().to_string()).collect()
+    info.header().map(detached_of).unwrap_or_default()
+}
+
+/// Returns the ids of the detached intermediate keys in a header.
+pub(crate) fn detached_of(header: &ObjectHeader) -> Vec<String> {
+    header.detached().iter().map(|slot| slot.intermediate_id().to_string()).collect()
+}
+
+/// Returns how many wrapping keys a new object has, in words.
+pub(crate) fn number_of_keys(keys: usize, detached: usize) -> String {
+    match (keys, detached) {
+        (0, 1..) => "detached key".to_owned(),
+        _ => Counted(keys as u64, "key").to_string(),
+    }
 }
 
 /// Returns the name of a format.

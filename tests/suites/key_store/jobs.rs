@@ -31,7 +31,7 @@ async fn rewrap(store: &StoredKeys, changes: KeyChanges) -> RewrapKeysSummary {
 
 /// Returns the sorted operations with their counts.
 fn counts(stack: &LocalStack) -> Vec<(String, usize)> {
-    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    let mut counts = BTreeMap::<String, usize>::new();
     for call in stack.wire.calls() {
         *counts.entry(call.operation).or_default() += 1;
     }

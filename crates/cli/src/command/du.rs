@@ -147,7 +147,7 @@ pub(super) async fn run(session: &Session, args: DuArgs) -> Result<(), Failure> 
         match args.json {
             true => lines.json(&KeyStoreLine { key_store: keys })?,
             false => {
-                lines.line(keys.line("the key store, not in the total", args.human_readable))?
+                lines.line(keys.line("the key store, not in the total", args.human_readable))?;
             }
         }
     }

@@ -187,7 +187,10 @@ fn summary(uri: &S3Uri, output: &ReencryptOutput) -> String {
     let bytes = Counted(output.plaintext_len, "byte");
     match output.header() {
         Some(header) => {
-            format!("re-encrypted {uri} ({bytes}, {})", Counted(header.keys().len() as u64, "key"))
+            format!(
+                "re-encrypted {uri} ({bytes}, {})",
+                object_report::number_of_keys(header.keys().len(), header.detached().len())
+            )
         }
         None => format!("re-encrypted {uri} ({bytes}) in a format of the S3 Encryption Client"),
     }

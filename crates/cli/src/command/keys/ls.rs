@@ -60,9 +60,9 @@ pub(super) async fn run(session: &Session, args: KeysLsArgs) -> Result<(), Failu
                 continue;
             }
             if args.json {
-                lines.json(&line)?
+                lines.json(&line)?;
             } else {
-                lines.line(line.text())?
+                lines.line(line.text())?;
             }
             if lines.is_closed() {
                 break;

@@ -216,7 +216,7 @@ impl Bucket {
         // Whoever may not ask looks at each version.
         let has_object_lock = match lock {
             Ok(lock) => lock.object_lock_configuration.is_some(),
-            Err(error) => !error.raw_response().is_some_and(|it| it.status().as_u16() == 404),
+            Err(error) => error.raw_response().is_none_or(|it| it.status().as_u16() != 404),
         };
         Self { is_versioned, is_replicated, has_object_lock }
     }

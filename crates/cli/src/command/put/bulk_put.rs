@@ -11,7 +11,7 @@ use super::{
     putter::{Expected, PutDone, PutSettings, Putter},
 };
 use crate::{
-    args::encryption_context,
+    args::{FormatArg, encryption_context},
     bulk::{Outcome, Summary, engine},
     comparison::Comparison,
     console::is_standard_stream,
@@ -115,11 +115,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         session.say(format!("{verb} {files} under {to} ({bytes}){counts}"));
     }
     putter.report_lacking(session);
-    if counts.done > MANY && !args.cache.is_on() && !args.json && !args.folders.dry_run {
-        session.say(
-            "each of them took calls to the key service: with --key-cache, one call serves many \
-             files",
-        );
+    let sealed = if args.folders.dry_run || args.json { 0 } else { counts.done };
+    if let Some(suggestion) = suggestion(sealed, args) {
+        session.say(suggestion);
     }
     let unfinished = Unfinished::new(
         "the remaining files were not uploaded; rerun with --skip-unchanged to continue",
@@ -129,6 +127,14 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     unfinished.check(settled.and(done))?;
     counts.some("file", args.files[0].display())?;
     counts.result("file")
+}
+
+/// Returns what to try next time, if many files were sealed without a key cache.
+fn suggestion(sealed: u64, args: &PutArgs) -> Option<&'static str> {
+    let has_no_cache = args.format == FormatArg::Native && !args.cache.is_on();
+    (sealed > MANY && has_no_cache).then_some(
+        "each of them took calls to the key service: with --key-cache, one call serves many files",
+    )
 }
 
 fn check(args: &PutArgs) -> Result<(), Failure> {
@@ -151,4 +157,24 @@ fn check(args: &PutArgs) -> Result<(), Failure> {
         return Err(failure.advise("append a slash to the destination"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::command::{Cli, Command};
+
+    #[test]
+    fn a_key_cache_is_suggested_after_many_files() {
+        let suggested = |sealed, more: &[&str]| {
+            let words = [&["sealwax", "put", "f", "s3://b/", "-r"], more].concat();
+            let Command::Put(args) = Cli::parse_from(words).command else { panic!("it is a put") };
+            suggestion(sealed, &args)
+        };
+        assert!(suggested(1_001, &[]).is_some_and(|text| text.contains("with --key-cache")));
+        assert_eq!((suggested(1_000, &[]), suggested(1_001, &["--key-cache"])), (None, None));
+        assert_eq!(suggested(1_001, &["--format", "s3ec-v3"]), None);
+    }
 }

@@ -85,6 +85,9 @@ pub(in crate::command) struct StoredObject {
     format: String,
     /// Wrapping keys of the object; empty for formats that do not name them.
     pub(in crate::command) keys: Vec<String>,
+    /// Ids of detached intermediate keys, whose wrapped keys are in the key store alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detached: Vec<String>,
     /// Wrapping keys that were not available: `rewrap --add` adds them.
     pub(in crate::command) missing: Vec<String>,
     /// Version of the S3 Encryption Client's format, if it is one.
@@ -109,7 +112,7 @@ impl StoredObject {
         let bytes = Counted(self.bytes, "byte");
         let how = match &self.client_format {
             Some(format) => format!("{format} of the S3 Encryption Client"),
-            None => Counted(self.keys.len() as u64, "key").to_string(),
+            None => object_report::number_of_keys(self.keys.len(), self.detached.len()),
         };
         let missing = match self.missing.as_slice() {
             [] => String::new(),
@@ -130,6 +133,7 @@ impl From<PutOutput> for StoredObject {
             bytes: output.plaintext_len,
             format: output.header.format().to_owned(),
             keys: names(output.header.keys()),
+            detached: object_report::detached_of(&output.header),
             missing: output
                 .header
                 .missing()
@@ -150,6 +154,7 @@ impl From<PutS3ecOutput> for StoredObject {
             bytes: output.plaintext_len,
             format: object_report::format_name(&ObjectFormat::S3ec(output.envelope)),
             keys: Vec::new(),
+            detached: Vec::new(),
             missing: Vec::new(),
             client_format,
         }

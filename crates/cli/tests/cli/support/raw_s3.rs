@@ -1,6 +1,9 @@
 //! Plain S3 client.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, SystemTime},
+};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::{
@@ -9,8 +12,9 @@ use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput,
     types::{
         BucketVersioningStatus, DeleteMarkerReplication, DeleteMarkerReplicationStatus,
-        Destination, Grant, ObjectOwnership, Part, ReplicationConfiguration, ReplicationRule,
-        ReplicationRuleFilter, ReplicationRuleStatus, Type, VersioningConfiguration,
+        Destination, Grant, ObjectLockRetention, ObjectLockRetentionMode, ObjectOwnership, Part,
+        ReplicationConfiguration, ReplicationRule, ReplicationRuleFilter, ReplicationRuleStatus,
+        Type, VersioningConfiguration,
     },
 };
 use tokio::runtime::Runtime;
@@ -141,6 +145,17 @@ impl RawS3 {
         let create = self.client.create_bucket().bucket(bucket);
         let created = create.object_lock_enabled_for_bucket(true).send();
         self.runtime.block_on(created).expect("created");
+    }
+
+    /// Protects the object for an hour by Object Lock.
+    pub(crate) fn lock(&self, scene: &Scene) {
+        let until = SystemTime::now() + Duration::from_secs(3600);
+        let retention = ObjectLockRetention::builder()
+            .mode(ObjectLockRetentionMode::Governance)
+            .retain_until_date(until.into())
+            .build();
+        let put = self.client.put_object_retention().bucket(&scene.bucket).key(&scene.key);
+        self.runtime.block_on(put.retention(retention).send()).expect("locked");
     }
 
     /// Copies an object with its metadata, as replication does.
