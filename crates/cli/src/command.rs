@@ -17,6 +17,7 @@ mod keys;
 mod ls;
 mod put;
 mod reencrypt;
+mod retire;
 mod rewrap;
 mod rm;
 mod shred;
@@ -46,6 +47,7 @@ use self::{
     ls::LsArgs,
     put::PutArgs,
     reencrypt::ReencryptArgs,
+    retire::RetireArgs,
     rewrap::RewrapArgs,
     rm::RmArgs,
     shred::ShredArgs,
@@ -130,6 +132,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     Drill(DrillArgs),
     Compare(CompareArgs),
+    Retire(RetireArgs),
     Shred(ShredArgs),
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -197,6 +200,7 @@ impl Command {
             Self::Verify(args) => verify::run(session, args).await,
             Self::Drill(args) => drill::run(session, args).await,
             Self::Compare(args) => compare::run(session, args).await,
+            Self::Retire(args) => retire::run(session, args).await,
             Self::Shred(args) => shred::run(session, args).await,
             Self::Keys(command) => keys::run(session, command).await,
             Self::Uploads(UploadsCommand::Ls(args)) => uploads::list(session, args).await,
@@ -256,6 +260,7 @@ mod tests {
             (&["drill", "--help"], "refused before it is sent"),
             (&["compare", "--help"], "a conflict for people to decide"),
             (&["shred", "--help"], "S3 cannot change a version in place"),
+            (&["retire", "--help"], "It cannot see replicas"),
             (&["keys", "--help"], "one call opens many objects"),
             (&["keys", "ls", "--help"], "nothing is authenticated"),
             (&["keys", "inspect", "--help"], "there is no KMS call"),

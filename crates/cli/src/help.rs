@@ -12,7 +12,18 @@ const GROUPS: [(&str, &[&str]); 3] = [
     ("Every day", &["put", "get", "cat", "ls", "du", "head", "cp", "mv", "rm", "sync", "check"]),
     (
         "Keys and recovery",
-        &["inspect", "rewrap", "reencrypt", "keys", "audit", "verify", "drill", "compare", "shred"],
+        &[
+            "inspect",
+            "rewrap",
+            "reencrypt",
+            "keys",
+            "audit",
+            "verify",
+            "drill",
+            "compare",
+            "retire",
+            "shred",
+        ],
     ),
     ("Set up and maintain", &["doctor", "keygen", "uploads", "completions", "man"]),
 ];

@@ -24,10 +24,13 @@
 //! # }
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+};
 
 use futures_core::Stream;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use sealwax_s3::{Error, KeyProof, KmsKeyArn, ListedObject, SealedClient, StoredKey, StoredKeys};
 use tokio_util::sync::CancellationToken;
 
@@ -230,26 +233,19 @@ impl Retire {
         for (bucket, ids) in &summary.relied_on {
             // A client of its own has not read any key object yet.
             let store = self.client.stored_keys(bucket)?.afresh();
-            let mut listing = store.list();
             let mut lost = ids.clone();
-            let mut proofs = Box::pin(
-                stream::unfold(&mut listing, |listing| async {
-                    let next = listing.next_key().await.transpose()?;
-                    Some((next, listing))
-                })
-                .map(|key| {
-                    let store = &store;
-                    async move {
-                        let key = key?;
-                        let id = key.id().to_string();
-                        let is_proven = ids.contains(&id) && self.is_proven(store, &key).await?;
-                        Ok::<_, Error>(is_proven.then_some(id))
-                    }
-                })
-                .buffer_unordered(CONCURRENCY),
-            );
-            while let Some(proven) = proofs.next().await {
-                if let Some(id) = proven? {
+            let proof = |key: StoredKey| {
+                let store = store.clone();
+                async move {
+                    let id = key.id().to_string();
+                    let is_proven = ids.contains(&id) && self.is_proven(&store, &key).await?;
+                    Ok::<_, Error>(is_proven.then_some(id))
+                }
+            };
+            let proofs = store.list().into_stream().map_ok(proof).try_buffer_unordered(CONCURRENCY);
+            let mut proofs = pin!(proofs);
+            while let Some(proven) = proofs.try_next().await? {
+                if let Some(id) = proven {
                     lost.remove(&id);
                     confirmed.proven += 1;
                 }

@@ -4,6 +4,7 @@ mod bucket;
 mod caller;
 mod check;
 mod endpoints;
+mod key_store;
 mod keys;
 pub(crate) mod printed;
 mod store;
@@ -112,6 +113,9 @@ pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failu
         };
         if !bucket::check(session, scratch.bucket(), &mut checks).await? {
             return Ok(());
+        }
+        if let Some(prefix) = session.key_store().prefix() {
+            key_store::check(session, scratch.bucket(), prefix, &mut checks).await?;
         }
         if read_only {
             return checks.add(Check::skipped(

@@ -424,3 +424,64 @@ fn another_prefix_is_a_setting_and_the_default_is_reserved_too() {
     let off = Sealwax::new(["ls", &uri, "-r", "--json", "--config", config, "--key-store="]);
     assert_eq!(json_lines(&off.run().exits(0)).len(), 4, "no key store, no reservation");
 }
+
+#[test]
+fn a_key_is_safe_to_delete_once_every_version_opens_without_it() {
+    let bucket = Bucket::new("retired");
+    bucket.filled(&FILES, &[]);
+    let (uri, old, new) = (bucket.uri(), east_key(), west_key());
+    let retire = |more: &[&str]| {
+        let both = ["--wrapping-key", &old, "--key", &new, "--key", &old, "--key-store"];
+        Sealwax::new(["retire", &uri]).args(both).args(more).run()
+    };
+    let run = retire(&[]).exits(9);
+    assert_eq!(text(&run).lines().count(), 3, "{run:?}");
+    assert!(text(&run).contains("/sub/c"), "{run:?}");
+    assert!(run.stderr.contains("is not safe to delete: 3 versions may need it"), "{}", run.stderr);
+
+    bucket.keys(&["rewrap", "--add", &new, "--key", &old]).run().exits(0);
+    let run = retire(&["--json"]).exits(0);
+    let lines = json_lines(&run);
+    let summary = &lines[3]["summary"];
+    assert_eq!((&summary["versions"], &summary["confirmed"]), (&3.into(), &1.into()));
+    assert_eq!(summary["verdicts"], serde_json::json!({ "covered-by-key-store": 3 }));
+    assert_eq!(summary["safe_to_delete"], true);
+    assert!(lines[..3].iter().all(|line| line["held"] == false), "{lines:?}");
+    assert!(run.stderr.contains("is safe to delete as far as"), "{}", run.stderr);
+
+    // Without the key store, nothing covers them.
+    let args = ["--wrapping-key", &old, "--key", &new, "--key", &old];
+    Sealwax::new(["retire", &uri]).args(args).run().exits(9);
+    let empty = Bucket::new("nothing");
+    let run = Sealwax::new(["retire", &empty.uri()]).args(args).run().exits(4);
+    assert!(run.stderr.contains("nothing says that the key is safe to delete"), "{}", run.stderr);
+}
+
+#[test]
+fn the_doctor_finds_settings_that_endanger_key_objects() {
+    let bucket = Bucket::new("doctor");
+    let of = |run: &Run| -> Vec<(String, String)> {
+        let checks = json_lines(run).into_iter().filter(|line| line["check"] == "key store");
+        let text = |line: &Value, name: &str| line[name].as_str().expect("text").to_owned();
+        checks.map(|line| (text(&line, "status"), text(&line, "message"))).collect()
+    };
+    let doctor = || {
+        let args = ["--read-only", "--json", "--key-store"];
+        Sealwax::new(["doctor", &bucket.uri()]).args(args).run()
+    };
+    let found = of(&doctor());
+    assert!(
+        matches!(&found[..], [(status, text)] if status == "warning" && text.starts_with("without versioning")),
+        "{found:?}"
+    );
+    bucket.s3.expire_all(&bucket.scene.bucket, 30);
+    let found = of(&doctor().exits(1));
+    assert!(
+        found
+            .iter()
+            .any(|(status, text)| status == "failed" && text.contains("deletes key objects")),
+        "{found:?}"
+    );
+    let run = Sealwax::new(["doctor", &bucket.uri(), "--read-only", "--json"]).run().exits(0);
+    assert_eq!(of(&run), [], "no key store is used");
+}

@@ -32,7 +32,11 @@ impl SealedStore {
             None => pages,
         };
         let failed = of_operation(During::Read, prefix.unwrap_or(&Path::default()));
+        let (key_store, named) = (self.client().key_store().clone(), folder(prefix));
+        let is_own =
+            move |key: &str| !key_store.leaves_alone(named.as_deref().unwrap_or_default(), key);
         let objects = pages.into_stream().map_err(failed);
+        let objects = objects.try_filter(move |object| ready(is_own(&object.key)));
         objects.and_then(|object| ready(meta(&object))).boxed()
     }
 
@@ -41,11 +45,20 @@ impl SealedStore {
         let failed = of_operation(During::Read, prefix.unwrap_or(&Path::default()));
         let mut result = results::of_list(Vec::new(), Vec::new());
         while let Some(page) = pages.next_page().await.map_err(&failed)? {
+            let page = self.without_key_objects(page, folder(prefix).as_deref());
             let ListResult { common_prefixes, objects, .. } = listed(&page)?;
             result.common_prefixes.extend(common_prefixes);
             result.objects.extend(objects);
         }
         Ok(result)
+    }
+
+    /// Leaves the objects of a key store out, unless `prefix` leads there by itself.
+    fn without_key_objects(&self, mut page: ListedPage, prefix: Option<&str>) -> ListedPage {
+        let (key_store, named) = (self.client().key_store(), prefix.unwrap_or_default());
+        page.objects.retain(|object| !key_store.leaves_alone(named, &object.key));
+        page.folders.retain(|folder| !key_store.leaves_alone(named, folder));
+        page
     }
 
     fn pages(&self, prefix: Option<String>) -> ListPages {
@@ -75,7 +88,8 @@ impl PaginatedListStore for SealedStore {
         }
         let path = Path::from(prefix.unwrap_or_default());
         let page = pages.next_page().await.map_err(of_operation(During::Read, &path))?;
-        let result = listed(&page.unwrap_or_default())?;
+        let page = self.without_key_objects(page.unwrap_or_default(), prefix);
+        let result = listed(&page)?;
         Ok(PaginatedListResult { result, page_token: pages.token().map(str::to_owned) })
     }
 }

@@ -11,10 +11,11 @@ use aws_sdk_s3::{
     error::ProvideErrorMetadata as _,
     operation::head_object::HeadObjectOutput,
     types::{
-        BucketVersioningStatus, DeleteMarkerReplication, DeleteMarkerReplicationStatus,
-        Destination, Grant, ObjectLockRetention, ObjectLockRetentionMode, ObjectOwnership, Part,
-        ReplicationConfiguration, ReplicationRule, ReplicationRuleFilter, ReplicationRuleStatus,
-        Type, VersioningConfiguration,
+        BucketLifecycleConfiguration, BucketVersioningStatus, DeleteMarkerReplication,
+        DeleteMarkerReplicationStatus, Destination, ExpirationStatus, Grant, LifecycleExpiration,
+        LifecycleRule, LifecycleRuleFilter, ObjectLockRetention, ObjectLockRetentionMode,
+        ObjectOwnership, Part, ReplicationConfiguration, ReplicationRule, ReplicationRuleFilter,
+        ReplicationRuleStatus, Type, VersioningConfiguration,
     },
 };
 use tokio::runtime::Runtime;
@@ -138,6 +139,19 @@ impl RawS3 {
         let create = self.client.create_bucket().bucket(bucket);
         let created = create.object_ownership(ObjectOwnership::ObjectWriter).send();
         self.runtime.block_on(created).expect("created");
+    }
+
+    /// Gives a bucket a lifecycle rule that deletes all objects after some days.
+    pub(crate) fn expire_all(&self, bucket: &str, days: i32) {
+        let rule = LifecycleRule::builder()
+            .id("expire-all")
+            .status(ExpirationStatus::Enabled)
+            .filter(LifecycleRuleFilter::builder().prefix("").build())
+            .expiration(LifecycleExpiration::builder().days(days).build());
+        let rules = BucketLifecycleConfiguration::builder().rules(rule.build().expect("a rule"));
+        let put = self.client.put_bucket_lifecycle_configuration().bucket(bucket);
+        let put = put.lifecycle_configuration(rules.build().expect("rules")).send();
+        self.runtime.block_on(put).expect("a lifecycle");
     }
 
     /// Creates a bucket with Object Lock.
