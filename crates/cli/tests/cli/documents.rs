@@ -60,8 +60,10 @@ fn every_command_has_examples() {
     let commands = Sealwax::commands();
     for name in &commands {
         let name = &**name;
-        let args =
-            if name == "uploads" { vec![name, "ls", "--help"] } else { vec![name, "--help"] };
+        let args = match name {
+            "keys" | "uploads" => vec![name, "ls", "--help"],
+            _ => vec![name, "--help"],
+        };
         let text = String::from_utf8(Sealwax::new(&args).run().exits(0).stdout).expect("text");
         assert!(text.contains("Examples:\n  "), "{name}: {text}");
         assert!(!text.contains('\u{1b}'), "{name} is coloured");

@@ -28,7 +28,8 @@ Examples:
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   sealwax keys verify s3://bucket --key \"$WEST_KEY\"
-  sealwax keys verify s3://bucket --json | jq -r 'select(.proven == false).key'";
+  sealwax keys verify s3://bucket --json |
+      jq -r 'select(.proven == false).key'";
 
 const SHRED_EXAMPLES: &str = "\
 Examples:
