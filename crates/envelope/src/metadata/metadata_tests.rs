@@ -283,7 +283,7 @@ fn a_detached_key_stands_without_wrapped_forms_behind_the_others() {
     let keys = vec![under(2, "arn:1"), under(2, "arn:2"), direct.clone(), under(4, "arn:1")];
     let header =
         ObjectHeader::new(sample_context(), keys.clone(), sample_body(), None).expect("a header");
-    assert_eq!(header.keys(), [direct.clone()]);
+    assert_eq!(header.keys(), std::slice::from_ref(&direct));
     assert_eq!(header.detached(), [keys[0].slot().expect("one"), keys[3].slot().expect("one")]);
     assert_eq!(header.slots(), header.detached());
     let metadata = pairs(&header);

@@ -155,7 +155,7 @@ async fn read(
     Ok(())
 }
 
-/// Returns the calls of a rewrap of each object: a Decrypt and an Encrypt, a HeadObject and a CopyObject.
+/// Returns the calls of a rewrap of each object: `Decrypt`, `Encrypt`, `HeadObject` and `CopyObject`.
 pub(crate) fn object_by_object() -> Calls {
     Calls { kms: 2 * OBJECTS as u64, s3: 2 * OBJECTS as u64 }
 }
