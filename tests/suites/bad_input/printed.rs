@@ -24,15 +24,15 @@ use sealwax_jobs::{
 use sealwax_object_store::v0_14::SealedStore;
 use sealwax_s3::{
     Attributes, BodyChecksum, ConditionPolicy, DiscoveryFilter, ErrorKind, InvalidArn,
-    InvalidKeyName, InvalidKeyring, InvalidUri, KeyChanges, KmsKeyArn, KmsKeyName, KmsKeyring,
-    KnownStore, ListedObject, ObjectState, PlacePolicy, PlainHttp, PlaintextSource, S3Uri,
-    SealedClient, StoreTrait, UnfinishedUpload, WrapPolicy,
+    InvalidKeyName, InvalidKeyring, InvalidUri, KeyChanges, KeyStorePolicy, KmsKeyArn, KmsKeyName,
+    KmsKeyring, KnownStore, ListedObject, ObjectState, PlacePolicy, PlainHttp, PlaintextSource,
+    S3Uri, SealedClient, StoreTrait, UnfinishedUpload, WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
-        Error, Keyring as _, KeyringError, MissingKey, MultiKeyring, ObjectHeader, Opener,
-        PartBuffer, Place, PlaintextDataKey, Scope, Sealer, StreamOpener, Unwrap, WrapContext,
-        conformance, geometry,
+        Error, KeyObject, Keyring as _, KeyringError, MissingKey, MultiKeyring, ObjectHeader,
+        Opener, PartBuffer, Place, PlaintextDataKey, Scope, Sealer, StreamOpener, Unwrap,
+        WrapContext, conformance, geometry,
     },
     files::{Exposure, FileKind, KeyFile, Refusal, RelativePath},
     s3ec::S3ec,
@@ -269,6 +269,8 @@ async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
     printed.debug(&caching);
     printed.debug(&keys[0]);
     printed.both(keys[0].intermediate_id().expect("an intermediate key"));
+    printed.debug(&keys[0].slot().expect("an intermediate key"));
+    printed.both(&KeyObject::of(&keys[0]).expect("an intermediate key").name());
     printed.debug(&CacheLimits::default());
     printed.debug(&MissingKey::new("aws-kms", "key").expect("a name"));
     let elsewhere = Place::new("bucket", "other").expect("a place");
@@ -381,6 +383,9 @@ async fn print_s3ec(printed: &mut Printed) {
 /// Prints rewraps of many objects, and drills.
 fn print_jobs(printed: &mut Printed, client: &SealedClient) {
     printed.debug(&client.key_audit());
+    let s3 = client.s3().clone();
+    let with_store = SealedClient::builder(s3, keyring()).key_store(KeyStorePolicy::on()).build();
+    printed.debug(&with_store.stored_keys("bucket").expect("a key store"));
     let rewrapper = client.rewrapper(KeyChanges::new().add_keys(keyring())).expect("edits");
     printed.debug(&rewrapper);
     printed.debug(&Plan::new(rewrapper.clone()));
