@@ -2,54 +2,15 @@
 
 use std::pin::Pin;
 
-use aws_sdk_s3::Client;
 use futures_util::{Stream, TryStreamExt as _, stream};
-use sealwax_jobs::{
-    listing::{Listing, ManifestLocation},
-    merge::Keyed,
-};
-use sealwax_s3::{KeyStorePolicy, ListPages, ListedObject, SealedClient};
+use sealwax_jobs::{listing::Listing, merge::Keyed};
+use sealwax_s3::{ListPages, ListedObject, SealedClient};
 
 use crate::{
     args::{FilterArgs, Prefix},
     failure::Failure,
+    lister::Lister,
 };
-
-/// Lists a bucket, and leaves the objects of a key store alone unless the prefix leads there.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Lister<'a> {
-    s3: &'a Client,
-    key_store: &'a KeyStorePolicy,
-}
-
-impl<'a> Lister<'a> {
-    pub(crate) fn new(s3: &'a Client, key_store: &'a KeyStorePolicy) -> Self {
-        Self { s3, key_store }
-    }
-
-    /// Lists the latest versions of the objects whose keys begin with the prefix.
-    pub(crate) fn objects(self, prefix: &Prefix) -> Listing {
-        let Prefix { bucket, key } = prefix;
-        Listing::objects(self.s3, bucket, key).key_store(self.key_store)
-    }
-
-    /// Lists all versions of the objects whose keys begin with the prefix.
-    pub(crate) fn versions(self, prefix: &Prefix) -> Listing {
-        let Prefix { bucket, key } = prefix;
-        Listing::versions(self.s3, bucket, key).key_store(self.key_store)
-    }
-
-    /// Lists the objects of an S3 Inventory; only those whose keys begin with the prefix are meant.
-    pub(crate) fn inventory(self, manifest: ManifestLocation, prefix: &Prefix) -> Listing {
-        Listing::inventory(self.s3, manifest).named(&prefix.key).key_store(self.key_store)
-    }
-}
-
-impl<'a> From<&'a SealedClient> for Lister<'a> {
-    fn from(client: &'a SealedClient) -> Self {
-        Self::new(client.s3(), client.key_store())
-    }
-}
 
 /// Object in a folder.
 #[derive(Debug, Clone)]
@@ -115,7 +76,7 @@ fn all_in(
         relative: object.key.strip_prefix(&prefix).unwrap_or_default().to_owned(),
         object,
     };
-    lister.objects(folder).map_ok(listed).map_err(Failure::from)
+    lister.objects(&folder.bucket, &folder.key).map_ok(listed).map_err(Failure::from)
 }
 
 /// Versions that a listing has.
@@ -133,8 +94,8 @@ pub(crate) fn beginning_with<'a>(
 ) -> Listing {
     let lister = lister.into();
     match versions {
-        Versions::Latest => lister.objects(prefix),
-        Versions::All => lister.versions(prefix),
+        Versions::Latest => lister.objects(&prefix.bucket, &prefix.key),
+        Versions::All => lister.versions(&prefix.bucket, &prefix.key),
     }
 }
 
@@ -161,7 +122,8 @@ pub(crate) fn level<'a>(
     prefix: &Prefix,
     versions: Versions,
 ) -> Pin<Box<dyn Stream<Item = Result<Entry, Failure>> + Send>> {
-    let Lister { s3, key_store } = lister.into();
+    let lister = lister.into();
+    let (s3, key_store) = (lister.s3(), lister.key_store());
     let (key_store, named) = (key_store.clone(), prefix.key.clone());
     let pages = match versions {
         Versions::Latest => ListPages::objects(s3, &prefix.bucket, &prefix.key),

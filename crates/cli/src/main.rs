@@ -13,6 +13,7 @@ mod interrupt;
 mod job;
 mod key_file;
 mod leftovers;
+mod lister;
 mod local_files;
 mod local_key;
 mod mtime;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-use sealwax_s3::envelope::{CacheLimits, CachingKeyring, Keyring, WrappedForms};
+use sealwax_s3::{
+    KeyStorePolicy,
+    envelope::{CacheLimits, CachingKeyring, Keyring, WrappedForms},
+};
 
 use super::TimeSpan;
-use crate::{failure::Failure, session::Session};
+use crate::failure::Failure;
 
 /// Arguments of commands that wrap new data keys.
 #[derive(Debug, Clone, Default, Args)]
@@ -52,7 +55,7 @@ impl KeyCacheArgs {
     /// An argument requires another one.
     pub(crate) fn onto(
         &self,
-        session: &Session,
+        key_store: &KeyStorePolicy,
         keyring: Arc<dyn Keyring>,
     ) -> Result<Arc<dyn Keyring>, Failure> {
         let Self { key_cache, key_cache_objects, key_context, detached_keys } = self;
@@ -68,7 +71,7 @@ impl KeyCacheArgs {
             }
             return Ok(keyring);
         };
-        if *detached_keys && session.key_store().prefix().is_none() {
+        if *detached_keys && key_store.prefix().is_none() {
             let error = "--detached-keys requires --key-store: no one could open the objects";
             return Err(Failure::usage(error).advise("pass --key-store, for readers too"));
         }

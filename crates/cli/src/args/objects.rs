@@ -8,7 +8,7 @@ use sealwax_jobs::listing::{Listing, ManifestLocation};
 use sealwax_s3::{Error, ListedObject, SealedClient};
 
 use super::prefix::Prefix;
-use crate::folder_listing::Lister;
+use crate::lister::Lister;
 
 /// Objects of a bulk command.
 #[derive(Debug, Args)]
@@ -87,9 +87,9 @@ impl ObjectSource<'_> {
     pub(crate) fn list(self, client: &SealedClient, prefix: &Prefix) -> Objects {
         let (Prefix { bucket, key }, lister) = (prefix.clone(), Lister::from(client));
         let listing = match self {
-            Self::Prefix | Self::Single => lister.objects(prefix),
-            Self::Versions => lister.versions(prefix),
-            Self::Inventory(manifest) => lister.inventory(manifest.clone(), prefix),
+            Self::Prefix | Self::Single => lister.objects(&bucket, &key),
+            Self::Versions => lister.versions(&bucket, &key),
+            Self::Inventory(manifest) => lister.inventory(manifest.clone(), &key),
             Self::Stdin => Listing::lines(tokio::io::stdin(), Some(bucket.clone())),
         };
         let (all, single) = (matches!(self, Self::Stdin), matches!(self, Self::Single));

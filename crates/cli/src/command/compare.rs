@@ -21,9 +21,9 @@ use crate::{
     args::{Pair, Prefix, ReaderArgs, S3ecPolicyArgs, Timestamp, time_text},
     console::Lines,
     failure::{Exit, Failure},
-    folder_listing::Lister,
     interrupt::unless_stopped,
     leftovers::remove_leftovers,
+    lister::Lister,
     progress::Cleared,
     session::Session,
     terminal_text::{Counted, Printable},
@@ -136,9 +136,8 @@ pub(super) async fn run(session: &Session, args: CompareArgs) -> Result<(), Fail
     };
     let ours = client(session, bucket, &args).await?;
     let theirs = client(&there, replica, &args).await?;
-    let there = Prefix { bucket: replica.clone(), key: key.clone() };
     let listings =
-        (Lister::from(&ours).versions(&args.prefix), Lister::from(&theirs).versions(&there));
+        (Lister::from(&ours).versions(bucket, key), Lister::from(&theirs).versions(replica, key));
     let mut manifest = args.manifest.as_deref().map(Manifest::create).transpose()?;
     let compare = Compare::new(ours, theirs, args.since.0).concurrency(args.concurrency.into());
     let compare = if args.prove { compare.prove() } else { compare };

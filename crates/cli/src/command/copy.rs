@@ -40,7 +40,7 @@ pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
         true => None,
         false => {
             let keys = session.resolve_kms(&args.under).await?;
-            Some(args.cache.onto(session, session.keyrings().writing(keys, None)?)?)
+            Some(args.cache.onto(&session.key_store(), session.keyrings().writing(keys, None)?)?)
         }
     };
     let engine = engine(args.concurrency);

@@ -39,8 +39,8 @@ use crate::{
     args::{Objects, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs, TimeSpan},
     console::Lines,
     failure::{Exit, Failure, Unfinished},
-    folder_listing::Lister,
     interrupt::unless_stopped,
+    lister::Lister,
     progress::Cleared,
     report::{Provenance, ReportFiles, WrittenReport, text_of},
     session::Session,
@@ -422,8 +422,8 @@ async fn compare(session: &Session, args: &DrillArgs) -> Result<Option<Source>, 
     let region =
         args.source_region.as_ref().or(args.block.first()).map(String::as_str).unwrap_or_default();
     blocked::check_source_region(session, source, region).await?;
-    let list = |session: &Session, prefix: &Prefix| {
-        Lister::new(&session.s3(), &session.key_store()).objects(prefix)
+    let list = |session: &Session, Prefix { bucket, key }: &Prefix| {
+        Lister::new(&session.s3(), &session.key_store()).objects(bucket, key)
     };
     let (there, progress) = (session.in_region(region), Cleared(session.job_progress(None)));
     let objects = list(&there, source).inspect_ok(|_| progress.0.one_more(0));

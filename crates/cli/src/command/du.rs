@@ -13,8 +13,9 @@ use crate::{
     console::Lines,
     failure::{Exit, Failure},
     figures::size,
-    folder_listing::{self, Lister, Versions},
+    folder_listing::{self, Versions},
     interrupt::unless_stopped,
+    lister::Lister,
     session::Session,
     terminal_text::{Counted, Printable},
 };

@@ -69,7 +69,7 @@ impl Format {
         let keys = session.resolve_kms(&args.keys).await?;
         let keyring = session.keyrings().writing(keys, args.at_least)?;
         match self.written {
-            PutFormat::Native => args.cache.onto(session, keyring),
+            PutFormat::Native => args.cache.onto(&session.key_store(), keyring),
             // It knows no intermediate keys.
             PutFormat::S3ec { .. } => Ok(keyring),
         }

@@ -71,7 +71,7 @@ impl Sealing {
         keys: Arc<dyn Keyring>,
     ) -> Result<Arc<dyn Keyring>, Failure> {
         match self.to {
-            FormatArg::Native => cache.onto(session, keys),
+            FormatArg::Native => cache.onto(&session.key_store(), keys),
             _ => Ok(keys),
         }
     }

@@ -86,7 +86,7 @@ impl Replication {
             false => {
                 let keys = elsewhere.resolve_kms(&args.under).await?;
                 let keyring = elsewhere.keyrings().writing(keys, args.at_least)?;
-                Some(args.cache.onto(&elsewhere, keyring)?)
+                Some(args.cache.onto(&elsewhere.key_store(), keyring)?)
             }
         };
         Ok(Self {

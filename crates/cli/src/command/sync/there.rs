@@ -11,8 +11,9 @@ use crate::{
     command::{put::Expected, uploads::warn_of_incomplete},
     comparison::StoreTimes,
     failure::{Exit, Failure},
-    folder_listing::{self, Listed, Lister},
+    folder_listing::{self, Listed},
     interrupt::unless_stopped,
+    lister::Lister,
     session::Session,
 };
 

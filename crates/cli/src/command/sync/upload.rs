@@ -60,7 +60,7 @@ impl Upload {
         session.check_bucket_named(&to.bucket)?;
         let keys = session.resolve_kms(&args.keys).await?;
         let keyring = session.keyrings().writing(keys, args.at_least)?;
-        let cached = args.cache.onto(session, Arc::clone(&keyring))?;
+        let cached = args.cache.onto(&session.key_store(), Arc::clone(&keyring))?;
         let client = session.client_of(&to.bucket, cached);
         let settings =
             PutSettings { stored: args.stored.clone(), resume: false, dry_run: args.dry_run };
