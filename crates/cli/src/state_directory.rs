@@ -1,8 +1,9 @@
-//! The user's state directory: state files of interrupted uploads and journals of jobs.
+//! State files of uploads, and journals of jobs: in the user's state directory, or where the user
+//! wants them.
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::{self, DirBuilder},
     io,
     os::unix::{ffi::OsStrExt as _, fs::DirBuilderExt as _},
@@ -38,6 +39,53 @@ pub(crate) fn journal_for(job: &[u8], extension: &str, verb: &str) -> Result<Pat
     Ok(directory.join(format!("{}.{extension}", short_digest(job))))
 }
 
+/// State files of the copies to one bucket, whose uploads a killed process may leave.
+#[derive(Debug)]
+pub(crate) struct CopyStates {
+    directory: PathBuf,
+    /// Beginning of the names of these files.
+    prefix: OsString,
+}
+
+impl CopyStates {
+    /// Returns the state files of the copies to `bucket` at `endpoint`, where `None` is AWS's own: beside
+    /// `journal`, else in the state directory, which is created.
+    ///
+    /// # Errors
+    /// The directory cannot be determined or created.
+    pub(crate) fn new(
+        journal: Option<&Path>,
+        endpoint: Option<&str>,
+        bucket: &str,
+    ) -> Result<Self, Failure> {
+        let (directory, mut prefix) = match journal {
+            Some(journal) => {
+                let mut prefix = journal.file_name().unwrap_or_default().to_owned();
+                prefix.push(".");
+                let directory = journal.parent().filter(|parent| !parent.as_os_str().is_empty());
+                (directory.unwrap_or(Path::new(".")).to_owned(), prefix)
+            }
+            None => (made_directory("state of copies", "--journal")?, OsString::new()),
+        };
+        // Neither an address nor a bucket name contains a NUL byte.
+        let store = [endpoint.unwrap_or_default(), bucket].join("\0");
+        prefix.push(short_digest(store.as_bytes()) + "-");
+        Ok(Self { directory, prefix })
+    }
+
+    /// Returns the state file of the copy to `key`.
+    pub(crate) fn path_for(&self, key: &str) -> PathBuf {
+        let mut name = self.prefix.clone();
+        name.push(format!("{}.{EXTENSION}", short_digest(key.as_bytes())));
+        self.directory.join(name)
+    }
+
+    /// Returns the uploads that have a state file: in progress, or left by a killed process.
+    pub(crate) async fn all(&self) -> Vec<(PathBuf, UnfinishedUpload)> {
+        states_in(&self.directory, self.prefix.as_bytes()).await
+    }
+}
+
 /// Returns the state directory and creates it. `what` and `option` are for the error message.
 fn made_directory(what: &str, option: &str) -> Result<PathBuf, Failure> {
     let Some(directory) = directory() else {
@@ -65,10 +113,20 @@ fn made_directory(what: &str, option: &str) -> Result<PathBuf, Failure> {
 
 /// Returns the state files in the state directory.
 pub(crate) async fn all() -> Vec<(PathBuf, UnfinishedUpload)> {
+    match directory() {
+        Some(directory) => states_in(&directory, b"").await,
+        None => Vec::new(),
+    }
+}
+
+/// Returns the state files in `directory` whose names begin with `prefix`.
+async fn states_in(directory: &Path, prefix: &[u8]) -> Vec<(PathBuf, UnfinishedUpload)> {
     let mut found = Vec::new();
-    let entries = directory().and_then(|directory| fs::read_dir(directory).ok());
-    for path in entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().unwrap_or_default().as_bytes();
         if path.extension() == Some(OsStr::new(EXTENSION))
+            && name.starts_with(prefix)
             && let Ok(Some(upload)) = UnfinishedUpload::from_state_file(&path).await
         {
             found.push((path, upload));
@@ -124,6 +182,27 @@ mod tests {
         assert_eq!(directory("state"), Some("/home/me/.local/state/sealwax".into()));
         assert_eq!(directory(""), Some("/home/me/.local/state/sealwax".into()));
         assert_eq!(directory_from(None, None), None);
+    }
+
+    #[test]
+    fn states_of_copies_are_told_apart_by_store_bucket_and_key() {
+        let path = |journal: &str, endpoint, bucket, key| {
+            let states = CopyStates::new(Some(Path::new(journal)), endpoint, bucket);
+            states.unwrap_or_else(|_| panic!("beside the journal")).path_for(key)
+        };
+        let known = path("dir/sync.journal", None, "b", "k");
+        assert_eq!(known.parent(), Some(Path::new("dir")));
+        let name = known.file_name().and_then(OsStr::to_str).expect("text");
+        assert!(name.starts_with("sync.journal.") && name.ends_with(".upload"), "{name}");
+        assert_eq!(path("sync.journal", None, "b", "k").parent(), Some(Path::new(".")));
+        for other in [
+            path("dir/other.journal", None, "b", "k"),
+            path("dir/sync.journal", Some("http://127.0.0.1:8333"), "b", "k"),
+            path("dir/sync.journal", None, "c", "k"),
+            path("dir/sync.journal", None, "b", "l"),
+        ] {
+            assert_ne!(known, other);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The client: the object that an application holds.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use aws_sdk_s3::{
     Client, config::http::HttpResponse, error::SdkError, operation::head_object::HeadObjectError,
@@ -14,6 +14,7 @@ use crate::{
     limits::{MAX_COPY_LEN, MIN_PART_LEN},
     operation::{
         Handle,
+        abort::abort_unfinished,
         copy::CopyObject,
         delete::Delete,
         get::Get,
@@ -233,6 +234,25 @@ impl SealedClient {
     /// A lifecycle rule of the bucket removes these: `AbortIncompleteMultipartUpload`.
     pub async fn settle(&self) {
         self.0.store.settle().await;
+    }
+
+    /// Aborts the incomplete upload to `uri` that the state file at `path` describes, and deletes the
+    /// file: of a [put](crate::Put::state_file) that is not resumed, or of a
+    /// [copy](CopyObject::state_file) whose source is gone.
+    ///
+    /// Returns `false` if there is no such file, or if S3 did not have the upload any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Locked`](crate::ErrorKind::Locked) if the upload is in progress;
+    /// [`ErrorKind::StateFileMismatch`](crate::ErrorKind::StateFileMismatch) if it goes to another
+    /// object; [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be used, or is no state file;
+    /// and failures of S3.
+    pub async fn abort_unfinished(
+        &self,
+        uri: &S3Uri,
+        path: impl AsRef<Path>,
+    ) -> Result<bool, Error> {
+        abort_unfinished(&self.0.store, uri, path.as_ref()).await
     }
 
     /// Describes a failed `HeadObject` that the application made itself with [`SealedClient::s3`].

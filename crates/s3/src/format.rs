@@ -1,9 +1,9 @@
 //! Formats of stored objects, as their metadata tells them before any key is used.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sealwax_envelope::{
-    ObjectHeader, geometry, metadata,
+    EncryptedDataKey, ObjectHeader, geometry, metadata,
     s3ec::{self, Envelope},
 };
 
@@ -105,6 +105,22 @@ pub(crate) fn same_format_metadata(
     expected: &HashMap<String, String>,
 ) -> bool {
     stored.is_some_and(|stored| of_formats(stored) == of_formats(expected))
+}
+
+/// `true` if both are wrapped under the same keys and bound to the same places.
+pub(crate) fn are_under_same_keys(a: &[EncryptedDataKey], b: &[EncryptedDataKey]) -> bool {
+    let names = |keys: &[EncryptedDataKey]| -> BTreeSet<_> {
+        keys.iter().map(|key| (key.provider().to_owned(), key_name(key))).collect()
+    };
+    names(a) == names(b)
+}
+
+/// Returns the name of a wrapped key's wrapping key and place, for messages.
+pub(crate) fn key_name(key: &EncryptedDataKey) -> String {
+    match key.place() {
+        Some(place) => format!("{} bound to {place}", key.wrapping_key()),
+        None => format!("{} bound to no place", key.wrapping_key()),
+    }
 }
 
 /// Returns the metadata of formats, by names in lowercase.

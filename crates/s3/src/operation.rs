@@ -1,5 +1,6 @@
 //! Operations on objects: one file or folder each.
 
+pub(crate) mod abort;
 pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod forecast;

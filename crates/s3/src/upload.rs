@@ -10,13 +10,13 @@ pub(crate) mod source;
 pub(crate) mod state_file;
 pub(crate) mod unfinished;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::ByteStream};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sealwax_envelope::{BodyHeader, geometry::CHUNK_LEN};
 
-pub(crate) use self::body::BodySealer;
+pub(crate) use self::{body::BodySealer, part_uploads::recorded_upload};
 use self::{
     body::SealedPart,
     budget::{PartRoom, UploadBudget},
@@ -24,7 +24,7 @@ use self::{
     part_plan::PartPlan,
     part_uploads::PartUploads,
     source::{PartSource, Parts, SourceFile},
-    state_file::StateFile,
+    state_file::{NewStateFile, StateFile},
 };
 use crate::{
     backoff::pause,
@@ -56,8 +56,8 @@ pub(crate) struct Upload {
     pub(crate) user_metadata: HashMap<String, String>,
     pub(crate) conditions: WriteConditions,
     pub(crate) on_progress: Option<OnProgress>,
-    /// Path of the state file of a multipart upload of a file.
-    pub(crate) state_file: Option<PathBuf>,
+    /// State file of a multipart upload.
+    pub(crate) state_file: Option<NewStateFile>,
 }
 
 /// Result of an upload: S3's description of the object, and the plaintext's length in bytes.
@@ -83,7 +83,7 @@ impl Upload {
     async fn send(self, mut parts: Parts, sealer: BodySealer) -> Result<Uploaded, Error> {
         let plan = PartPlan::new(self.store.part_len() / CHUNK_LEN, parts.len());
         self.ready(&mut parts, plan.chunks(1)).await?;
-        let room = self.budget.room(&self.target, plan.chunks(1)).await?;
+        let room = self.budget.room(&self.target, plan.first(parts.len())).await?;
         let buffers = self.budget.buffers();
         let (source, last) = self.read(&mut parts, sealer.header(), &room, &buffers).await?;
         if last {
@@ -94,7 +94,7 @@ impl Upload {
         }
 
         self.prove_conditions(WriteCall::Complete).await?;
-        let upload = PartUploads::create(&self, parts.file(), plan, buffers).await?;
+        let upload = PartUploads::create(&self, plan, buffers).await?;
         self.send_parts(upload, parts, sealer, plan, Some((room, source))).await
     }
 
@@ -132,6 +132,11 @@ impl Upload {
     ) -> Result<Uploaded, Error> {
         let done = async {
             for number in 1.. {
+                match upload.pass_over(number, &mut parts, plan.chunks(number)) {
+                    Some(true) => break,
+                    Some(false) => continue,
+                    None => {}
+                }
                 let (room, source, last) = match first.take() {
                     Some((room, source)) => (room, source, false),
                     None => {

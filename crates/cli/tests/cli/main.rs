@@ -32,6 +32,7 @@ mod reading;
 mod reencrypt;
 mod refusals;
 mod repeated_jobs;
+mod replications;
 mod resume;
 mod rewrap;
 mod round_trip;

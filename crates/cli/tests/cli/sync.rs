@@ -613,41 +613,6 @@ fn copies_to_another_store_pass_through_sealed() {
 }
 
 #[test]
-fn a_killed_replication_is_continued() {
-    let here = Scene::new("killed-replication");
-    objects(&here);
-    let url = second_s3();
-    let other = RawS3::at(&url);
-    other.make_bucket(&here.bucket);
-    let there = Scene::at(&here.bucket, &format!("{}-there", here.key));
-    let sync = |to: &str| {
-        let args = ["--to-endpoint-url", to, "--key", &east_key()].map(str::to_owned);
-        Sealwax::new(["sync", &here.uri(), &there.uri()]).args(args)
-    };
-    // One part proves that the store honours the condition of an upload.
-    let held = PartsProxy::holding_after(&url, 1);
-    let mut child = sync(held.url()).spawn();
-    let below = format!("{}/", there.key);
-    wait_until("the short objects are stored", || other.keys(&there.bucket, &below).len() == 3);
-    let at = Scene::at(&there.bucket, &format!("{}/long", there.key));
-    wait_until("the long one begins", || other.unfinished_uploads(&at) == 1);
-    child.kill().expect("killed");
-    child.wait().expect("it ends");
-    let run = sync(&url).run().exits(0);
-    // Nothing tells whose it is, so the next run tells of it, with a command that shows it.
-    let told = format!(
-        "warning: 1 incomplete upload below {}/, of a killed run or of another program: see ",
-        there.uri()
-    );
-    let run = run.says(&told).says("copied 1 object of ");
-    let command = run.stderr.split("see ").nth(1).and_then(|it| it.split(", and abort").next());
-    let command = command.expect("a command").to_owned();
-    let listed = Sealwax::by_shell(&command).run().exits(0);
-    assert!(String::from_utf8_lossy(&listed.stdout).contains(&at.uri()), "{command}");
-    assert!(run.stderr.contains("; 3 unchanged"), "{}", run.stderr);
-}
-
-#[test]
 fn changed_keys_context_and_attributes_are_told() {
     let scene = Scene::new("options");
     // Files that were not changed in the last seconds.

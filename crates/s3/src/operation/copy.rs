@@ -2,7 +2,11 @@
 
 mod streamed;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{EncryptedDataKey, Keyring, MissingKey, ObjectHeader, metadata};
@@ -88,6 +92,7 @@ pub struct CopyObject {
     attributes: CopyAttributes,
     /// Client of another store, to which the bytes are sent.
     there: Option<Handle>,
+    state_file: Option<PathBuf>,
     metadata: HashMap<String, String>,
 }
 
@@ -206,6 +211,7 @@ impl CopyObject {
             proves: false,
             attributes: CopyAttributes::Over(Attributes::default()),
             there: None,
+            state_file: None,
             metadata: HashMap::new(),
         }
     }
@@ -300,6 +306,29 @@ impl CopyObject {
         self
     }
 
+    /// Keeps the state of a multipart upload to another store in a state file at `path`, so that an
+    /// upload of a process that was killed is continued or aborted.
+    ///
+    /// The file exists while the upload is in progress. It holds no key, and only its owner can read
+    /// it. An upload that fails, or whose future is dropped, is aborted all the same. If the file exists,
+    /// the process that wrote it was killed:
+    ///
+    /// * the copy sends only the parts that S3 lacks, if the source is the same version of the same
+    ///   object, with the same attributes and metadata, and the copy's keys are under the same wrapping
+    ///   keys; its wrapped keys are then those that the upload began with;
+    /// * otherwise that upload is aborted, and the copy begins again.
+    ///
+    /// [`SealedClient::abort_unfinished`](crate::SealedClient::abort_unfinished) aborts an upload whose
+    /// object is not copied any more. Only a copy by
+    /// [`SealedClient::copy_to`](crate::SealedClient::copy_to) has a state file
+    /// ([`ErrorKind::InvalidInput`]). Another process that uses the file fails the copy
+    /// ([`ErrorKind::Locked`]), and so does a file of an upload to another object
+    /// ([`ErrorKind::StateFileMismatch`]).
+    pub fn state_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.state_file = Some(path.as_ref().to_owned());
+        self
+    }
+
     /// Sends the stored bytes through this process to the store of another client.
     pub(crate) fn there(mut self, there: Handle) -> Self {
         self.there = Some(there);
@@ -357,6 +386,10 @@ impl CopyObject {
         let (bucket, key) = (self.source_bucket.clone(), self.source_key.clone());
         let source = ObjectRef::new(operation, s3, bucket, key)?;
         let target = ObjectRef::new(operation, s3, self.bucket.clone(), self.key.clone())?;
+        if self.state_file.is_some() {
+            let message = "only a copy to another store can have a state file";
+            return Err(target.error(ErrorKind::InvalidInput, message));
+        }
         let is_onto_itself = (&source.bucket, &source.key) == (&target.bucket, &target.key);
         if is_onto_itself && self.source_version_id.is_none() {
             return Err(source.error(

@@ -33,7 +33,7 @@ use crate::{
         Upload, Uploaded,
         into_source::IntoPlaintextSource,
         source::{Parts, PlaintextSource},
-        state_file::{StateFile, state_file_failed},
+        state_file::{FileIdentity, NewStateFile, StateFile, UploadSource, state_file_failed},
         unfinished::UnfinishedUpload,
     },
     vault::Vault,
@@ -243,11 +243,14 @@ impl Put {
             .await
             .map_err(|error| target.io(format!("{name} could not be opened"), error))?;
         let plaintext_len = parts.len();
+        let mut new_state_file = None;
         if let Some(path) = &self.state_file {
-            if parts.file().is_none() {
+            let Some(file) = parts.file() else {
                 let message = "only the upload of a file can have a state file";
                 return Err(target.error(ErrorKind::InvalidInput, message));
-            }
+            };
+            let source = UploadSource::File(FileIdentity::of(&file));
+            new_state_file = Some(NewStateFile { path: path.clone(), source });
             let state_file = StateFile::open(path).await.map_err(state_file_failed(&target))?;
             if let Some(state_file) = state_file {
                 let resumption = Resumption {
@@ -291,7 +294,7 @@ impl Put {
             user_metadata: self.metadata.clone(),
             conditions: self.conditions,
             on_progress: self.on_progress,
-            state_file: self.state_file,
+            state_file: new_state_file,
         };
         Ok(PutOutput::new(upload.run(parts, sealer.into()).await?, header))
     }

@@ -2,7 +2,7 @@
 //!
 //! Uploads and server-side copies share it. They differ in the parts that they send.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, io, sync::Arc};
 
 use aws_sdk_s3::{
     client::customize::CustomizableOperation,
@@ -37,10 +37,17 @@ pub(crate) type CreateRequest = CustomizableOperation<
     CreateMultipartUploadFluentBuilder,
 >;
 
-/// A record of an upload outside S3. An upload with a record is kept for later, never aborted.
+/// A record of an upload outside S3, which outlives the process.
 pub(crate) trait Record: Send + Sync + 'static {
+    /// `true` if an upload that is given up is kept for later, with its record; otherwise it is
+    /// aborted.
+    fn keeps_upload(&self) -> bool;
+
     /// Waits until all work on the record has ended.
     fn settle(&self) -> impl Future<Output = ()> + Send;
+
+    /// Deletes the record of an upload that S3 does not have any more.
+    fn forget(&self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 /// The record of uploads that have none.
@@ -48,7 +55,17 @@ pub(crate) trait Record: Send + Sync + 'static {
 pub(crate) enum NoRecord {}
 
 impl Record for NoRecord {
-    async fn settle(&self) {}
+    fn keeps_upload(&self) -> bool {
+        match *self {}
+    }
+
+    async fn settle(&self) {
+        match *self {}
+    }
+
+    async fn forget(&self) -> io::Result<()> {
+        match *self {}
+    }
 }
 
 /// An upload that S3 has begun.
@@ -143,38 +160,50 @@ impl<R: Record> UploadHandle<R> {
         match record(this.upload_id.clone(), checksum).await {
             Ok(record) => this.record = record,
             Err(error) => {
-                this.abort().await;
+                this.abandon().await;
                 return Err(error);
             }
         }
         Ok(this)
     }
 
-    /// Aborts the upload, or settles its record.
+    /// Aborts the upload, unless its record keeps it for later. A failure is logged.
     async fn abandon(&self) {
-        match &self.record {
-            Some(record) => record.settle().await,
-            None => self.abort().await,
+        if let Some(record) = &self.record {
+            record.settle().await;
+            if record.keeps_upload() {
+                return;
+            }
+        }
+        if let Err(error) = self.abort().await {
+            let Self { target, upload_id, .. } = self;
+            tracing::warn!(
+                bucket = target.bucket,
+                key = target.key,
+                upload_id,
+                %error,
+                "an incomplete multipart upload could not be aborted and continues to cost storage"
+            );
         }
     }
 
-    /// Aborts the upload. A failure is logged.
-    async fn abort(&self) {
-        let Self { store, target, upload_id, .. } = self;
+    /// Aborts the upload, and deletes its record. Returns `false` if S3 did not have it any more.
+    pub(crate) async fn abort(&self) -> Result<bool, Error> {
+        let Self { store, target, upload_id, record, .. } = self;
         let abort = store.s3().abort_multipart_upload().upload_id(upload_id);
-        let Err(error) = abort.bucket(&target.bucket).key(&target.key).send().await else { return };
-        let failure = AwsFailure::new(&error);
-        // A request whose answer was lost completed or aborted it: it costs nothing.
-        if failure.code.as_deref() == Some("NoSuchUpload") {
-            return;
+        let aborted = abort.bucket(&target.bucket).key(&target.key).send().await;
+        let was_there = match aborted.map_err(|error| AwsFailure::new(&error)) {
+            Ok(_) => true,
+            // A request whose answer was lost completed or aborted it: it costs nothing.
+            Err(failure) if failure.code.as_deref() == Some("NoSuchUpload") => false,
+            Err(failure) => return Err(target.s3_failure("AbortMultipartUpload", failure)),
+        };
+        if let Some(record) = record {
+            let forgotten = record.forget().await;
+            forgotten
+                .map_err(|error| target.io("the upload's record could not be deleted", error))?;
         }
-        tracing::warn!(
-            bucket = target.bucket,
-            key = target.key,
-            upload_id,
-            %failure,
-            "an incomplete multipart upload could not be aborted and continues to cost storage"
-        );
+        Ok(was_there)
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) enum UnsentPart {
         header: Option<BodyHeader>,
         sealer: PartSealer,
     },
-    /// Sealed before.
+    /// Sealed before. It is read when it is sent, in parallel with others.
     Stored(PartSource),
     Sealed(SealedPart),
 }
@@ -125,8 +125,9 @@ impl UnsentPart {
         match self {
             Self::Sealed(part) => Ok(part),
             Self::Stored(source) => {
-                let unchanged = |_: &mut Vec<u8>| Ok(());
-                Ok(seal_in_order(target, source, &buffers, unchanged).await?.1)
+                let bytes = source.into_stored(target).await?;
+                let plaintext_len = bytes.len() as u64;
+                Ok(SealedPart { bytes, plaintext_len })
             }
             Self::ToSeal { source, header, sealer } => {
                 seal(target, source, header, sealer, buffers).await

@@ -29,6 +29,12 @@ impl PartPlan {
         Self { chunks, grows: false }
     }
 
+    /// Returns the number of chunks in the first part of a plaintext of `len` bytes; at least one.
+    pub(super) fn first(self, len: Option<u64>) -> usize {
+        let all = len.and_then(|len| usize::try_from(len.div_ceil(CHUNK_LEN as u64)).ok());
+        all.map_or(self.chunks, |all| all.clamp(1, self.chunks))
+    }
+
     /// Returns the number of chunks in part `number`, which counts from 1.
     pub(super) fn chunks(self, number: usize) -> usize {
         let doublings = if self.grows { (number - 1) / PARTS_BEFORE_DOUBLING } else { 0 };
@@ -50,6 +56,8 @@ mod tests {
             assert!(part_len >= 8 * MIB);
             assert!(len.div_ceil(part_len) <= MAX_PARTS, "{len}");
             assert_eq!(plan.chunks(1), plan.chunks(10_000));
+            let first = (plan.first(Some(len)) * CHUNK_LEN) as u64;
+            assert_eq!(first, len.clamp(1, part_len).next_multiple_of(CHUNK_LEN as u64));
             if len <= 80_000 * MIB {
                 assert_eq!(part_len, 8 * MIB, "parts do not grow before they must");
             }

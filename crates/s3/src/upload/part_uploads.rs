@@ -1,6 +1,6 @@
 //! Parts of one multipart upload: sealed, sent, and recorded in a state file.
 
-use std::{collections::BTreeMap, path::PathBuf, pin::pin, sync::Arc};
+use std::{collections::BTreeMap, io, pin::pin, sync::Arc};
 
 use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput, primitives::ByteStream, types::CompletedPart,
@@ -13,14 +13,15 @@ use super::{
     budget::PartRoom,
     buffers::PartBuffers,
     part_plan::PartPlan,
-    source::SourceFile,
-    state_file::{Decision, FileIdentity, StateFile, UploadStart, state_file_failed},
+    source::Parts,
+    state_file::{Decision, NewStateFile, StateFile, UploadSource, UploadStart, state_file_failed},
 };
 use crate::{
     error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
     limits::MAX_PARTS,
     object::join_metadata,
     store::{
+        Store,
         checksum::SentChecksum,
         conditions::WriteCall,
         lost_answer::{Stored, unconfirmed},
@@ -30,8 +31,16 @@ use crate::{
 };
 
 impl Record for StateFile {
+    fn keeps_upload(&self) -> bool {
+        matches!(self.start().source, UploadSource::File(_))
+    }
+
     async fn settle(&self) {
         Self::settle(self).await;
+    }
+
+    async fn forget(&self) -> io::Result<()> {
+        self.remove().await
     }
 }
 
@@ -52,8 +61,7 @@ pub(super) struct PartUploads<'a> {
 
 /// A state file that is created once the upload has its id.
 struct StateFileToCreate {
-    path: PathBuf,
-    file: Arc<SourceFile>,
+    new: NewStateFile,
     part_chunks: usize,
     metadata: BTreeMap<String, String>,
 }
@@ -68,12 +76,12 @@ impl StateFileToCreate {
         let start = UploadStart::new(
             (&target.bucket, &target.key),
             upload_id,
-            FileIdentity::of(&self.file),
+            self.new.source,
             self.part_chunks,
             self.metadata,
             checksum,
         );
-        StateFile::create(&self.path, start).await.map_err(state_file_failed(target))
+        StateFile::create(&self.new.path, start).await.map_err(state_file_failed(target))
     }
 }
 
@@ -93,7 +101,6 @@ struct SentPart {
 impl<'a> PartUploads<'a> {
     pub(super) async fn create(
         upload: &'a Upload,
-        file: Option<Arc<SourceFile>>,
         plan: PartPlan,
         buffers: Arc<PartBuffers>,
     ) -> Result<Self, Error> {
@@ -110,10 +117,10 @@ impl<'a> PartUploads<'a> {
             request.set_checksum_type(checksum.of_whole()).customize()
         };
 
-        let state_file = upload.state_file.clone().zip(file).map(|(path, file)| {
+        let state_file = upload.state_file.clone().map(|new| {
             let metadata = upload.format.to_metadata().into_iter();
             let metadata = metadata.map(|(name, value)| (name.to_owned(), value)).collect();
-            StateFileToCreate { path, file, part_chunks: plan.chunks(1), metadata }
+            StateFileToCreate { new, part_chunks: plan.chunks(1), metadata }
         });
         let for_record = target.clone();
         let record = |upload_id: String, checksum| async move {
@@ -130,13 +137,7 @@ impl<'a> PartUploads<'a> {
 
     /// Returns the upload that `state_file` describes.
     pub(super) fn resume(upload: &'a Upload, state_file: Arc<StateFile>) -> Self {
-        let handle = Handle {
-            store: upload.store.clone(),
-            target: upload.target.clone(),
-            upload_id: state_file.start().upload_id.clone(),
-            checksum: state_file.start().checksum(),
-            record: Some(state_file),
-        };
+        let handle = recorded_upload(&upload.store, &upload.target, state_file);
         Self::new(upload, handle, upload.budget.buffers())
     }
 
@@ -169,6 +170,23 @@ impl<'a> PartUploads<'a> {
                 done = &mut work => return done,
             }
         }
+    }
+
+    /// Passes over part `number`, of `chunks` chunks or up to the end, if S3 has it and it need not be
+    /// sealed again. Returns whether it is the last one; `None` if it must be sent.
+    pub(super) fn pass_over(
+        &mut self,
+        number: usize,
+        parts: &mut Parts,
+        chunks: usize,
+    ) -> Option<bool> {
+        let record = self.multipart.handle().record.as_ref()?;
+        let completed = record.copied_part(i32::try_from(number).ok()?)?;
+        let (len, last) = parts.pass_over(chunks)?;
+        self.plaintext_len += len;
+        self.stored_len += len;
+        self.completed.push(completed);
+        Some(last)
     }
 
     /// Seals and sends a part in the background.
@@ -228,6 +246,21 @@ impl<'a> PartUploads<'a> {
     /// Stops the parts in flight, and aborts the upload unless it can be resumed.
     pub(super) async fn give_up(self) {
         self.multipart.give_up().await;
+    }
+}
+
+/// Returns the upload that `state_file` describes, to `target` in `store`.
+pub(crate) fn recorded_upload(
+    store: &Store,
+    target: &ObjectRef,
+    state_file: Arc<StateFile>,
+) -> UploadHandle<StateFile> {
+    UploadHandle {
+        store: store.clone(),
+        target: target.clone(),
+        upload_id: state_file.start().upload_id.clone(),
+        checksum: state_file.start().checksum(),
+        record: Some(state_file),
     }
 }
 

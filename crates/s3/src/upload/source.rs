@@ -7,6 +7,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, Read},
+    ops::Range,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -24,7 +25,11 @@ use self::{
     sequential::Sequential,
 };
 use super::buffers::PartBuffers;
-use crate::blocking::blocking;
+use crate::{
+    blocking::blocking,
+    download::fetch::Fetcher,
+    error::{Error, ObjectRef},
+};
 
 /// Longest file, in bytes, that is read to see whether its length is true. A page is the length of
 /// most files in /sys.
@@ -130,9 +135,17 @@ impl fmt::Debug for PlaintextSource {
 /// An open source that returns one part after the other.
 pub(crate) enum Parts {
     Bytes(Bytes),
-    File { file: Arc<SourceFile>, offset: u64 },
+    File {
+        file: Arc<SourceFile>,
+        offset: u64,
+    },
     Sequential(Sequential),
     Blocking(BlockingReader),
+    /// The sealed body of a stored object.
+    Stored {
+        fetcher: Fetcher,
+        offset: u64,
+    },
 }
 
 /// An open file, and its length and modification time when it was opened.
@@ -148,6 +161,7 @@ pub(crate) enum PartSource {
     Bytes(Bytes),
     File { file: Arc<SourceFile>, offset: u64, len: usize },
     Read(PartBuffer),
+    Stored { fetcher: Fetcher, span: Range<u64> },
 }
 
 impl Parts {
@@ -186,6 +200,7 @@ impl Parts {
         match self {
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::File { file, .. } => Some(file.len),
+            Self::Stored { fetcher, .. } => Some(fetcher.stored_len),
             Self::Sequential(_) | Self::Blocking(_) => None,
         }
     }
@@ -195,7 +210,7 @@ impl Parts {
     pub(crate) async fn ready(&mut self, chunks: usize) -> io::Result<()> {
         match self {
             Self::Sequential(source) => source.ready(chunks * CHUNK_LEN).await,
-            Self::Bytes(_) | Self::File { .. } | Self::Blocking(_) => Ok(()),
+            Self::Bytes(_) | Self::File { .. } | Self::Blocking(_) | Self::Stored { .. } => Ok(()),
         }
     }
 
@@ -231,16 +246,36 @@ impl Parts {
                 let (buffer, ended) = source.fill(buffers.take(header, chunks)?).await?;
                 Ok((PartSource::Read(buffer), ended))
             }
+            Self::Stored { fetcher, offset } => {
+                let (span, last) = next_span(fetcher, offset, chunks);
+                Ok((PartSource::Stored { fetcher: fetcher.clone(), span }, last))
+            }
         }
+    }
+
+    /// Passes over the next part of a stored body, of `chunks` chunks or up to the end, and returns its
+    /// length in bytes and whether it is the last one. `None` for other sources: they must be read.
+    pub(super) fn pass_over(&mut self, chunks: usize) -> Option<(u64, bool)> {
+        let Self::Stored { fetcher, offset } = self else { return None };
+        let (span, last) = next_span(fetcher, offset, chunks);
+        Some((span.end - span.start, last))
     }
 
     /// Returns the file, if the source is one.
     pub(crate) fn file(&self) -> Option<Arc<SourceFile>> {
         match self {
             Self::File { file, .. } => Some(Arc::clone(file)),
-            Self::Bytes(_) | Self::Sequential(_) | Self::Blocking(_) => None,
+            Self::Bytes(_) | Self::Sequential(_) | Self::Blocking(_) | Self::Stored { .. } => None,
         }
     }
+}
+
+/// Returns the next part of a stored body, and whether it is the last one.
+fn next_span(fetcher: &Fetcher, offset: &mut u64, chunks: usize) -> (Range<u64>, bool) {
+    let end = offset.saturating_add((chunks * CHUNK_LEN) as u64).min(fetcher.stored_len);
+    let span = *offset..end;
+    *offset = end;
+    (span, end == fetcher.stored_len)
 }
 
 /// `true` if the file ends after `len` bytes. It is read.
@@ -285,6 +320,17 @@ impl PartSource {
                     return Err(file.changed());
                 }
                 Ok(buffer)
+            }
+            Self::Stored { .. } => Err(io::Error::other("a stored body is not sealed again")),
+        }
+    }
+
+    /// Returns the stored bytes of a body that is sealed already.
+    pub(super) async fn into_stored(self, target: &ObjectRef) -> Result<Bytes, Error> {
+        match self {
+            Self::Stored { fetcher, span } => fetcher.fetch(span, None).await.map(Bytes::from),
+            Self::Bytes(_) | Self::File { .. } | Self::Read(_) => {
+                Err(target.io("no stored body", io::Error::from(io::ErrorKind::InvalidInput)))
             }
         }
     }

@@ -7,6 +7,9 @@
 //! again in memory, and sends it only if its fingerprint is the recorded one. So no two different
 //! plaintexts ever leave the process sealed under one nonce, regardless of what happened to the
 //! file in between.
+//!
+//! The body of a copied object is sealed already. Parts that S3 has are not read again: S3 compares
+//! their entity tags and checksums when the upload is completed.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -46,7 +49,8 @@ pub(crate) struct UploadStart {
     pub(crate) bucket: String,
     pub(crate) key: String,
     pub(crate) upload_id: String,
-    pub(crate) file: FileIdentity,
+    #[serde(alias = "file")]
+    pub(crate) source: UploadSource,
     pub(crate) part_chunks: usize,
     /// Sealwax's metadata of the object.
     pub(crate) metadata: BTreeMap<String, String>,
@@ -59,7 +63,7 @@ impl UploadStart {
     pub(crate) fn new(
         (bucket, key): (&str, &str),
         upload_id: &str,
-        file: FileIdentity,
+        source: UploadSource,
         part_chunks: usize,
         metadata: BTreeMap<String, String>,
         checksum: SentChecksum,
@@ -70,7 +74,7 @@ impl UploadStart {
             bucket: bucket.into(),
             key: key.into(),
             upload_id: upload_id.into(),
-            file,
+            source,
             part_chunks,
             metadata,
             without_checksum: checksum == SentChecksum::Nothing,
@@ -86,19 +90,54 @@ impl UploadStart {
     }
 }
 
+/// What an upload stores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum UploadSource {
+    /// A file, which is sealed as it is sent. Its upload is kept for later when it fails.
+    File(FileIdentity),
+    /// An object whose sealed body is copied. Only the record of a killed process outlives it.
+    Object(ObjectIdentity),
+}
+
+impl UploadSource {
+    /// Returns the length of the body in bytes, before it is sealed.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::File(file) => file.len,
+            Self::Object(object) => object.len,
+        }
+    }
+}
+
 /// Length and modification time of a file when its upload began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileIdentity {
-    pub(super) len: u64,
-    modified_nanos: Option<u128>,
+    len: u64,
+    modified_nanos: Option<u64>,
 }
 
 impl FileIdentity {
     pub(crate) fn of(file: &SourceFile) -> Self {
         let since = file.modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
-        Self { len: file.len, modified_nanos: since.map(|since| since.as_nanos()) }
+        let nanos = since.and_then(|since| u64::try_from(since.as_nanos()).ok());
+        Self { len: file.len, modified_nanos: nanos }
     }
+}
+
+/// One version of a copied object, and what its copy gets beside the body and the keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ObjectIdentity {
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+    pub(crate) version_id: Option<String>,
+    pub(crate) e_tag: Option<String>,
+    /// Length of the sealed body in bytes.
+    pub(crate) len: u64,
+    /// SHA-256 of the copy's attributes and user-defined metadata, in hexadecimal.
+    pub(crate) attributes: String,
 }
 
 /// Any later line of a state file.
@@ -134,6 +173,13 @@ struct State {
     parts: HashMap<i32, Recorded>,
 }
 
+/// A state file to create once its upload has begun.
+#[derive(Debug, Clone)]
+pub(crate) struct NewStateFile {
+    pub(crate) path: PathBuf,
+    pub(crate) source: UploadSource,
+}
+
 /// Action for a sealed part.
 pub(crate) enum Decision {
     /// The plaintext changed: the part must not be sent.
@@ -167,7 +213,10 @@ impl StateFile {
             lock(&file)?;
             let mut text = String::new();
             file.read_to_string(&mut text)?;
-            let Contents { start, parts, whole } = Contents::parse(&text)?;
+            let parsed = Contents::parse(&text).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            });
+            let Contents { start, parts, whole } = parsed?;
             if whole < text.len() {
                 file.set_len(whole as u64)?;
             }
@@ -194,6 +243,13 @@ impl StateFile {
         &self.start
     }
 
+    /// Returns part `number` if S3 had it when the file was opened, and it need not be sealed again.
+    pub(super) fn copied_part(&self, number: i32) -> Option<CompletedPart> {
+        let UploadSource::Object(_) = self.start.source else { return None };
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.parts.get(&number)?.stored.clone()
+    }
+
     /// Returns the numbers of the parts that S3 has.
     pub(super) fn stored_parts(&self) -> Vec<i32> {
         stored(&self.state.lock().unwrap_or_else(PoisonError::into_inner).parts).collect()
@@ -201,7 +257,12 @@ impl StateFile {
 
     /// Decides about a sealed part. If it must be sent, its fingerprint is on disk when this
     /// returns.
+    ///
+    /// A part that was sealed before has no fingerprint: the same nonces are used for it again.
     pub(crate) async fn decide(self: &Arc<Self>, part: i32, sealed: &[u8]) -> io::Result<Decision> {
+        if let UploadSource::Object(_) = self.start.source {
+            return Ok(Decision::Send);
+        }
         let fingerprint = fingerprint(sealed, part == 1);
         self.work(move |State { file, parts }| {
             let recorded = parts.entry(part).or_default();
@@ -354,8 +415,8 @@ mod tests {
     use super::*;
 
     fn start() -> UploadStart {
-        let file = FileIdentity { len: 3, modified_nanos: Some(1) };
-        UploadStart::new(("b", "k"), "id", file, 512, BTreeMap::new(), SentChecksum::Crc64Nvme)
+        let source = UploadSource::File(FileIdentity { len: 3, modified_nanos: Some(1) });
+        UploadStart::new(("b", "k"), "id", source, 512, BTreeMap::new(), SentChecksum::Crc64Nvme)
     }
 
     #[tokio::test]
@@ -435,6 +496,45 @@ mod tests {
         state_file.settle().await;
         drop(state_file);
         StateFile::open(&path).await.expect("unlocked").expect("it exists");
+    }
+
+    #[tokio::test]
+    async fn parts_of_copies_are_known_without_their_bytes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        let source = UploadSource::Object(ObjectIdentity {
+            bucket: "from".into(),
+            key: "k".into(),
+            version_id: None,
+            e_tag: Some("tag".into()),
+            len: 3,
+            attributes: "digest".into(),
+        });
+        let start = UploadStart { source, ..start() };
+        let state_file = StateFile::create(&path, start.clone()).await.expect("created");
+        assert!(matches!(state_file.decide(1, &[1; 32]).await.expect("no work"), Decision::Send));
+        let completed = CompletedPart::builder().part_number(2).e_tag("of part").build();
+        state_file.stored(&completed).await.expect("written");
+        drop(state_file);
+        let state_file = StateFile::open(&path).await.expect("readable").expect("it exists");
+        assert_eq!(state_file.start.source, start.source);
+        assert_eq!(state_file.copied_part(1), None);
+        assert_eq!(state_file.copied_part(2), Some(completed));
+
+        // A file is sealed again, and compared: so nothing of it is passed over.
+        let of_file = StateFile::create(&directory.path().join("file"), self::start()).await;
+        let of_file = of_file.expect("created");
+        of_file.stored(&CompletedPart::builder().part_number(1).build()).await.expect("written");
+        assert_eq!(of_file.copied_part(1), None);
+    }
+
+    #[test]
+    fn state_files_of_earlier_versions_are_read() {
+        let line = r#"{"sealwax_upload":1,"note":"","bucket":"b","key":"k","upload_id":"id",
+            "file":{"len":3,"modified_nanos":1784000000000000000},"part_chunks":512,"metadata":{}}"#;
+        let contents = Contents::parse(&(line.replace('\n', "") + "\n")).expect("a state file");
+        let file = FileIdentity { len: 3, modified_nanos: Some(1_784_000_000_000_000_000) };
+        assert_eq!(contents.start.source, UploadSource::File(file));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use sealwax_envelope::geometry::CHUNK_LEN;
 
 use super::state_file::{Contents, StateFile, UploadStart, stored};
 
-/// An incomplete upload of a file, as described by its [state file](crate::Put::state_file).
+/// An incomplete upload, as described by its state file: of a [file](crate::Put::state_file), or of
+/// a [copy](crate::CopyObject::state_file).
 #[derive(Debug, Clone)]
 pub struct UnfinishedUpload {
     bucket: String,
@@ -47,21 +48,22 @@ impl UnfinishedUpload {
 
     /// Describes the upload that began with `start`, and of which S3 has the parts `stored`.
     fn new(start: &UploadStart, stored: impl Iterator<Item = i32>) -> Self {
-        let UploadStart { bucket, key, upload_id, file, part_chunks, .. } = start;
+        let UploadStart { bucket, key, upload_id, source, part_chunks, .. } = start;
+        let len = source.len();
         let part_len = part_chunks.saturating_mul(CHUNK_LEN) as u64;
         let len_of = |number: i32| {
             let begin =
                 u64::try_from(number).unwrap_or(0).saturating_sub(1).saturating_mul(part_len);
-            file.len.saturating_sub(begin).min(part_len)
+            len.saturating_sub(begin).min(part_len)
         };
-        let (stored_parts, stored_len) = stored.fold((0, 0_u64), |(parts, len), number| {
-            (parts + 1, len.saturating_add(len_of(number)).min(file.len))
+        let (stored_parts, stored_len) = stored.fold((0, 0_u64), |(parts, sum), number| {
+            (parts + 1, sum.saturating_add(len_of(number)).min(len))
         });
         Self {
             bucket: bucket.clone(),
             key: key.clone(),
             upload_id: upload_id.clone(),
-            plaintext_len: file.len,
+            plaintext_len: len,
             part_len,
             stored_parts,
             stored_len,
@@ -86,7 +88,7 @@ impl UnfinishedUpload {
         &self.upload_id
     }
 
-    /// Returns the length of the whole plaintext in bytes.
+    /// Returns the length in bytes of the whole plaintext; of a copy, that of the sealed body.
     #[must_use]
     pub fn plaintext_len(&self) -> u64 {
         self.plaintext_len
@@ -104,7 +106,8 @@ impl UnfinishedUpload {
         self.stored_parts
     }
 
-    /// Returns the number of plaintext bytes in the parts that S3 is known to have.
+    /// Returns the number of bytes, counted as in [`UnfinishedUpload::plaintext_len`], in the parts
+    /// that S3 is known to have.
     #[must_use]
     pub fn stored_len(&self) -> u64 {
         self.stored_len

@@ -79,6 +79,9 @@ pub(crate) struct SyncArgs {
     pub(crate) json: bool,
 
     /// Append each change and each failure to this file, as JSON lines
+    ///
+    /// State files of copies that pass through this process are beside it while their uploads are in
+    /// progress: after a kill, the next run with this file continues them.
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
 

@@ -170,7 +170,7 @@ impl Sides for Download {
         extra.path.display().to_string()
     }
 
-    async fn settle(&self, session: &Session) -> Result<(), Failure> {
+    async fn settle(&self, session: &Session, _: bool) -> Result<(), Failure> {
         session.report_leftovers(self.getter.leftovers_removed());
         Ok(())
     }

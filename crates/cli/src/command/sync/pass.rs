@@ -133,8 +133,13 @@ pub(super) trait Sides: Sync {
     /// Returns the name of an entry of the destination in messages.
     fn name(&self, extra: &Self::Destination) -> String;
 
-    /// Waits until nothing is left in the background, and reports what remains.
-    fn settle(&self, session: &Session) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Waits until nothing is left in the background, and reports what remains. `is_whole` says that
+    /// all transfers of the pass succeeded.
+    fn settle(
+        &self,
+        session: &Session,
+        is_whole: bool,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// One comparison of the two sides.
@@ -268,7 +273,8 @@ impl<'a> Pass<'a> {
             |outcome| self.record_failure(direction.action(), outcome),
         ))
         .await;
-        let settled = sides.settle(session).await;
+        let is_whole = matches!(done, Ok(Ok(()))) && summary.failed == 0;
+        let settled = sides.settle(session, is_whole).await;
         counts.add(&summary);
         if summary.all() > 0 {
             let what = Counted(summary.done, direction.noun());

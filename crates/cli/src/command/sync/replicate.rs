@@ -2,13 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::Stream;
-use sealwax_s3::{
-    CopyObjectOutput, Error, ErrorKind, ListedObject, ObjectInfo, SealedClient, WrapPolicy,
-    envelope::{CachingKeyring, Keyring},
-};
-use tokio::sync::Semaphore;
-
 use super::{
     args::SyncArgs,
     pass::{Direction, Pass, Sides},
@@ -26,15 +19,14 @@ use crate::{
     failure::Failure,
     folder_listing::{self, Listed},
     session::Session,
+    state_directory::CopyStates,
     terminal_text::Counted,
 };
-
-/// Memory for bodies that pass through, in bytes, beside that of the uploads.
-const BUDGET: usize = 128 << 20;
-/// Maximum share of one object, in bytes.
-const MAX_OF_ONE: u64 = 16 << 20;
-/// Unit of the budget, in bytes.
-const UNIT: u64 = 64 << 10;
+use futures_util::Stream;
+use sealwax_s3::{
+    CopyObjectOutput, Error, ErrorKind, ListedObject, ObjectInfo, SealedClient, WrapPolicy,
+    envelope::{CachingKeyring, Keyring},
+};
 
 /// Two prefixes, of which the second becomes equal to the first.
 pub(super) struct Replication {
@@ -45,7 +37,8 @@ pub(super) struct Replication {
     under: Option<Arc<dyn Keyring>>,
     /// `true` if one store has both, and copies the bodies.
     is_one_store: bool,
-    budget: Semaphore,
+    /// State files of the uploads by which bodies pass through.
+    states: Option<CopyStates>,
 }
 
 impl Replication {
@@ -81,6 +74,14 @@ impl Replication {
             false => Arc::new(elsewhere.keyrings().empty()),
         };
         let there = elsewhere.client_of(&to.bucket, reading_there);
+        let states = match is_one_store || args.dry_run {
+            true => None,
+            false => {
+                let endpoint = elsewhere.s3_endpoint();
+                let journal = args.journal.as_deref();
+                Some(CopyStates::new(journal, endpoint.as_deref(), &to.bucket)?)
+            }
+        };
         let under = match args.under.is_empty() {
             true => None,
             false => {
@@ -95,7 +96,7 @@ impl Replication {
             to: ObjectsThere::new(&elsewhere, to.clone(), there),
             under,
             is_one_store,
-            budget: Semaphore::new(BUDGET / UNIT as usize),
+            states,
         })
     }
 
@@ -129,11 +130,6 @@ impl Replication {
         if pass.args.dry_run {
             return Ok(pass.changed(format!("would copy {name} to {uri}"), &change));
         }
-        let units = object.size.unwrap_or(MAX_OF_ONE).min(MAX_OF_ONE).div_ceil(UNIT).max(1);
-        let _room = match self.is_one_store {
-            true => None,
-            false => Some(self.budget.acquire_many(units as u32).await.map_err(Failure::other)?),
-        };
         let mut expected = self.to.expected(there.as_ref().map(|there| &there.object));
         let copied = loop {
             let copy = match self.is_one_store {
@@ -141,6 +137,9 @@ impl Replication {
                 false => self.client.copy_to(&self.to.client),
             };
             let mut copy = copy.source_bucket(&object.bucket).source_key(&object.key).uri(&uri);
+            if let Some(states) = &self.states {
+                copy = copy.state_file(states.path_for(uri.key()));
+            }
             if let Some(keyring) = &self.under {
                 copy = copy.keyring(Arc::clone(keyring));
             } else if let Some(count) = pass.args.at_least {
@@ -340,8 +339,8 @@ impl Sides for Replication {
         extra.object.to_string()
     }
 
-    async fn settle(&self, session: &Session) -> Result<(), Failure> {
-        self.to.settle().await?;
+    async fn settle(&self, session: &Session, is_whole: bool) -> Result<(), Failure> {
+        self.to.settle(self.states.as_ref().filter(|_| is_whole)).await?;
         session.report_unclaimed(&self.client);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::Stream;
-use sealwax_s3::{ErrorKind, ListedObject, SealedClient, ServerClock};
+use sealwax_s3::{ErrorKind, ListedObject, S3Uri, SealedClient, ServerClock};
 
 use crate::{
     args::{FilterArgs, Prefix},
@@ -15,6 +15,7 @@ use crate::{
     interrupt::unless_stopped,
     lister::Lister,
     session::Session,
+    state_directory::CopyStates,
 };
 
 /// Minimum length of a part that is not the last one, in bytes.
@@ -135,13 +136,17 @@ impl ObjectsThere {
         }
     }
 
-    /// Waits until uploads that were given up are aborted, and reports those that may be left.
+    /// Waits until uploads that were given up are aborted, aborts those that `states` has of killed
+    /// runs, and reports those that may be left.
     ///
     /// What a killed run began is stored again by this one, so a pass without long objects looks for
     /// nothing.
-    pub(super) async fn settle(&self) -> Result<(), Failure> {
+    pub(super) async fn settle(&self, states: Option<&CopyStates>) -> Result<(), Failure> {
         let settling = async {
             self.client.settle().await;
+            if let Some(states) = states {
+                self.abort_left(states).await;
+            }
             if self.has_stored_parts.swap(false, Ordering::Relaxed) {
                 warn_of_incomplete(&self.session, &self.prefix).await;
             }
@@ -149,6 +154,30 @@ impl ObjectsThere {
         let settled = unless_stopped(settling).await;
         self.session.report_unclaimed(&self.client);
         settled.map_err(|signal| Failure::stopped(signal, "incomplete uploads may be left"))
+    }
+}
+
+impl ObjectsThere {
+    /// Aborts the uploads of killed runs that no transfer of a whole pass continued: their objects are
+    /// gone from the source, or are no longer selected.
+    async fn abort_left(&self, states: &CopyStates) {
+        for (path, upload) in states.all().await {
+            let (bucket, key) = (upload.bucket(), upload.key());
+            let is_below = *bucket == self.prefix.bucket && key.starts_with(&self.prefix.key);
+            let Ok(uri) = S3Uri::new(bucket, key) else { continue };
+            if !is_below {
+                continue;
+            }
+            match self.client.abort_unfinished(&uri, &path).await {
+                Ok(true) => {
+                    self.session.say(format!("aborted the upload of a killed run to {uri}"));
+                }
+                Ok(false) => {}
+                // Another run is copying this object.
+                Err(error) if error.kind() == ErrorKind::Locked => {}
+                Err(error) => self.session.say(format!("warning: {error}")),
+            }
+        }
     }
 }
 

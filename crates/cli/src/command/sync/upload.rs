@@ -187,8 +187,8 @@ impl Sides for Upload {
         extra.object.to_string()
     }
 
-    async fn settle(&self, session: &Session) -> Result<(), Failure> {
-        let result = self.to.settle().await;
+    async fn settle(&self, session: &Session, _: bool) -> Result<(), Failure> {
+        let result = self.to.settle(None).await;
         self.putter.report_lacking(session);
         result
     }

@@ -1,24 +1,33 @@
 //! Copies to another store: the stored bytes pass through this process, and are not opened.
 
-use std::io;
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
-use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sealwax_envelope::metadata;
+use sealwax_envelope::{ObjectHeader, metadata};
+use sha2::{Digest as _, Sha256};
 use tracing::Span;
 
 use super::{CopyAttributes, CopyObject, CopyObjectOutput, is_another_name};
 use crate::{
     download::fetch::Fetcher,
     error::{Error, ErrorKind, ObjectRef},
-    format::ObjectFormat,
+    format::{ObjectFormat, are_under_same_keys},
     object::ObjectInfo,
-    operation::Handle,
-    store::{attributes::Attributes, ranged_get::Pin, snapshot::Snapshot},
+    operation::{Handle, abort::check_target},
+    store::{
+        attributes::Attributes, conditions::WriteConditions, ranged_get::Pin, snapshot::Snapshot,
+    },
     upload::{
-        BodySealer, Upload, Uploaded,
-        source::{Parts, PlaintextSource},
+        BodySealer, Upload, Uploaded, recorded_upload,
+        source::Parts,
+        state_file::{
+            NewStateFile, ObjectIdentity, StateFile, UploadSource, UploadStart, state_file_failed,
+        },
     },
 };
 
@@ -53,30 +62,32 @@ impl CopyObject {
             source.error(ErrorKind::Service, "HeadObject returned no Content-Length")
         })?;
 
+        let version_id = self.source_version_id.clone().or_else(|| info.version_id.clone());
+        let identity = ObjectIdentity {
+            bucket: source.bucket.clone(),
+            key: source.key.clone(),
+            version_id: version_id.clone(),
+            e_tag: info.e_tag.clone(),
+            len: stored_len,
+            attributes: digest(&attributes, &own),
+        };
         let fetcher = Fetcher {
             store: store.clone(),
             target: source,
-            pin: Pin::new(
-                self.source_version_id.clone().or_else(|| info.version_id.clone()),
-                info.e_tag.clone(),
-            ),
+            pin: Pin::new(version_id, info.e_tag.clone()),
             stored_len,
         };
-        let body = stored_bytes(fetcher).await?;
-        let parts = Parts::open(body).await.map_err(|error| target.io("no body", error))?;
-        let upload = Upload {
-            store: there.store,
-            budget: there.budget,
+        let streamed = Streamed {
+            there,
             target,
-            format: ObjectFormat::Sealwax(header.clone()),
+            fetcher,
+            identity,
             attributes,
             user_metadata: own,
             conditions: self.conditions.clone(),
-            on_progress: None,
-            state_file: None,
+            state_file: self.state_file.clone(),
         };
-        let sent = upload.run(parts, BodySealer::Stored).await;
-        let Uploaded { e_tag, version_id, .. } = sent.map_err(Error::or_from_source)?;
+        let (Uploaded { e_tag, version_id, .. }, header) = streamed.send(header).await?;
         Ok(CopyObjectOutput { e_tag, version_id, header, report, source: info })
     }
 
@@ -116,17 +127,103 @@ impl CopyObject {
     }
 }
 
-/// Returns the whole stored body, of one version: at once if it fits into a part.
-async fn stored_bytes(fetcher: Fetcher) -> Result<PlaintextSource, Error> {
-    let (len, part) = (fetcher.stored_len, fetcher.store.part_len() as u64);
-    if len <= part {
-        return Ok(PlaintextSource::from(fetcher.fetch(0..len, None).await?));
+/// A copy of one version of a source, ready to be sent.
+struct Streamed {
+    there: Handle,
+    target: ObjectRef,
+    fetcher: Fetcher,
+    identity: ObjectIdentity,
+    attributes: Attributes,
+    user_metadata: HashMap<String, String>,
+    conditions: WriteConditions,
+    state_file: Option<PathBuf>,
+}
+
+impl Streamed {
+    /// Continues the upload of a killed process, or sends the copy with `header`. Returns the header
+    /// that the copy has.
+    async fn send(self, header: ObjectHeader) -> Result<(Uploaded, ObjectHeader), Error> {
+        if let Some((state_file, begun)) = self.unfinished(&header).await? {
+            let upload = self.upload(&begun, None);
+            match upload.resume(self.body(), BodySealer::Stored, state_file).await {
+                Ok(uploaded) => return Ok((uploaded, begun)),
+                // Somebody aborted it, or a lifecycle rule. Its state file is deleted.
+                Err(error) if error.kind() == ErrorKind::UploadNotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let source = || UploadSource::Object(self.identity.clone());
+        let new = self.state_file.clone().map(|path| NewStateFile { path, source: source() });
+        let uploaded = self.upload(&header, new).run(self.body(), BodySealer::Stored).await?;
+        Ok((uploaded, header))
     }
-    let spans =
-        (0..len).step_by(fetcher.store.part_len()).map(move |start| start..(start + part).min(len));
-    let pieces = stream::iter(spans).then(move |span| {
-        let fetcher = fetcher.clone();
-        async move { fetcher.fetch(span, None).await.map(Bytes::from) }
-    });
-    Ok(PlaintextSource::stream(pieces.map_err(io::Error::other)))
+
+    /// Returns the upload of a killed process, if it is one of this copy, and the header that it began
+    /// with. An upload of another version, or under other keys, is aborted.
+    async fn unfinished(
+        &self,
+        header: &ObjectHeader,
+    ) -> Result<Option<(Arc<StateFile>, ObjectHeader)>, Error> {
+        let Some(path) = &self.state_file else { return Ok(None) };
+        let target = &self.target;
+        let opened = StateFile::open(path).await.map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => {
+                target.error(ErrorKind::Locked, "another process is copying it")
+            }
+            _ => state_file_failed(target)(error),
+        });
+        let opened = opened?;
+        let Some(state_file) = opened else { return Ok(None) };
+        check_target(&state_file, target)?;
+        let UploadStart { source, metadata, .. } = state_file.start();
+        let UploadSource::Object(identity) = source else {
+            let message = "the upload that the state file describes is that of a file";
+            return Err(target.error(ErrorKind::StateFileMismatch, message));
+        };
+        let begun = ObjectHeader::parse(metadata::pairs(metadata)).ok();
+        let begun = begun.filter(|begun| is_same_copy(begun, header));
+        match begun.filter(|_| *identity == self.identity) {
+            Some(begun) => Ok(Some((state_file, begun))),
+            None => {
+                recorded_upload(&self.there.store, target, state_file).abort().await?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn body(&self) -> Parts {
+        Parts::Stored { fetcher: self.fetcher.clone(), offset: 0 }
+    }
+
+    fn upload(&self, header: &ObjectHeader, state_file: Option<NewStateFile>) -> Upload {
+        Upload {
+            store: self.there.store.clone(),
+            budget: self.there.budget.clone(),
+            target: self.target.clone(),
+            format: ObjectFormat::Sealwax(header.clone()),
+            attributes: self.attributes.clone(),
+            user_metadata: self.user_metadata.clone(),
+            conditions: self.conditions.clone(),
+            on_progress: None,
+            state_file,
+        }
+    }
+}
+
+/// `true` if both are headers of one copy, apart from how its data key was wrapped: each wrapping is
+/// another ciphertext.
+fn is_same_copy(begun: &ObjectHeader, header: &ObjectHeader) -> bool {
+    begun.body_header() == header.body_header()
+        && begun.context() == header.context()
+        && begun.plaintext_len() == header.plaintext_len()
+        && begun.generation() == header.generation()
+        && begun.missing() == header.missing()
+        && are_under_same_keys(begun.keys(), header.keys())
+}
+
+/// Returns a digest of what a copy gets beside its body and its keys.
+fn digest(attributes: &Attributes, user_metadata: &HashMap<String, String>) -> String {
+    let user_metadata: BTreeMap<_, _> = user_metadata.iter().collect();
+    let text = format!("{attributes:?} {user_metadata:?}");
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,22 +1,20 @@
 //! Resumption of an interrupted upload.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use sealwax_envelope::{EncryptedDataKey, EncryptionContext, ObjectHeader, Sealer, metadata};
+use sealwax_envelope::{EncryptionContext, ObjectHeader, Sealer, metadata};
 
 use super::{Handle, OnResume, PutOutput};
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
-    format::ObjectFormat,
+    format::{ObjectFormat, are_under_same_keys, key_name},
+    operation::abort::check_target,
     progress::OnProgress,
     store::{attributes::Attributes, conditions::WriteConditions},
     upload::{
         Upload,
         source::Parts,
-        state_file::{FileIdentity, StateFile, UploadStart},
+        state_file::{FileIdentity, StateFile, UploadSource},
         unfinished::UnfinishedUpload,
     },
 };
@@ -41,10 +39,13 @@ impl Resumption {
         let Self { target, context, .. } = &self;
         let metadata = metadata::pairs(&state_file.start().metadata);
         let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope_error(error))?;
-        self.check_same_upload(state_file.start(), &header)?;
-        if parts.file().map(|file| FileIdentity::of(&file)).as_ref()
-            != Some(&state_file.start().file)
-        {
+        check_target(&state_file, target)?;
+        let UploadSource::File(recorded) = &state_file.start().source else {
+            let message = "the upload that the state file describes is that of a copy";
+            return Err(target.error(ErrorKind::StateFileMismatch, message));
+        };
+        self.check_same_upload(&header)?;
+        if parts.file().map(|file| FileIdentity::of(&file)).as_ref() != Some(recorded) {
             let message = "the file's length or modification time changed since its upload began";
             return Err(target.error(ErrorKind::SourceChanged, message));
         }
@@ -71,16 +72,12 @@ impl Resumption {
         Ok(PutOutput::new(upload.resume(parts, sealer.into(), state_file).await?, header))
     }
 
-    /// Refuses a state file of another upload: to another object, with another encryption context
-    /// or with other wrapping keys.
-    fn check_same_upload(&self, start: &UploadStart, header: &ObjectHeader) -> Result<(), Error> {
+    /// Refuses a state file of an upload with another encryption context or other wrapping keys.
+    fn check_same_upload(&self, header: &ObjectHeader) -> Result<(), Error> {
         let mismatch = |what: String| {
             let message = format!("the upload that the state file describes {what}");
             Err(self.target.error(ErrorKind::StateFileMismatch, message))
         };
-        if (&start.bucket, &start.key) != (&self.target.bucket, &self.target.key) {
-            return mismatch(format!("goes to s3://{}/{}", start.bucket, start.key));
-        }
         if header.context() != &self.context {
             return mismatch(format!("has the encryption context {}", header.context().to_json()));
         }
@@ -89,25 +86,10 @@ impl Resumption {
         wanted.retain(|key| !header.missing().iter().any(|missing| missing.is_filled_by(key)));
         // A keyring that does not know its keys in advance cannot be compared, nor can detached keys.
         let is_known = !wanted.is_empty() && header.detached().is_empty();
-        if is_known && !same_keys(&wanted, header.keys()) {
+        if is_known && !are_under_same_keys(&wanted, header.keys()) {
             let keys: Vec<_> = header.keys().iter().map(key_name).collect();
             return mismatch(format!("is sealed under {}", keys.join(", ")));
         }
         Ok(())
-    }
-}
-
-/// `true` if both are wrapped under the same keys and bound to the same places.
-fn same_keys(a: &[EncryptedDataKey], b: &[EncryptedDataKey]) -> bool {
-    let names = |keys: &[EncryptedDataKey]| -> BTreeSet<_> {
-        keys.iter().map(|key| (key.provider().to_owned(), key_name(key))).collect()
-    };
-    names(a) == names(b)
-}
-
-fn key_name(key: &EncryptedDataKey) -> String {
-    match key.place() {
-        Some(place) => format!("{} bound to {place}", key.wrapping_key()),
-        None => format!("{} bound to no place", key.wrapping_key()),
     }
 }
