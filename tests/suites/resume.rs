@@ -282,3 +282,56 @@ async fn a_small_file_leaves_no_state_file() {
     assert!(!it.state().exists());
     assert_eq!(read(&it.client, &it.uri).await.expect("readable"), "small");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_upload_is_aborted_by_its_state_file() {
+    let it = Fixture::interrupted("aborted").await;
+    let other = it.store.object("another");
+    let aborted = it.client.abort_unfinished(&other, it.state()).await;
+    assert_kind(aborted, ErrorKind::StateFileMismatch, &other, "goes to another object");
+    assert_eq!(unfinished_uploads(&it.store.s3(), &it.uri).await, 1);
+    assert!(it.client.abort_unfinished(&it.uri, it.state()).await.expect("aborted"));
+    assert_eq!(unfinished_uploads(&it.store.s3(), &it.uri).await, 0);
+    assert!(!it.state().exists(), "the state file was left behind");
+    assert!(!it.client.abort_unfinished(&it.uri, it.state()).await.expect("nothing to do"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_whose_upload_could_not_be_aborted_goes_on() {
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let of_wire = Arc::clone(&is_cut);
+    let wire = Wire::new(move |call| match (call.operation.as_str(), call.part) {
+        ("UploadPart", Some(3)) | ("AbortMultipartUpload", _)
+            if of_wire.load(Ordering::Relaxed) =>
+        {
+            Reaction::Refuse
+        }
+        _ => Reaction::Pass,
+    });
+    let it = Fixture::over(wire, "copied").await;
+    it.put().await.expect("stored");
+    let to = it.store.object("copy");
+    let copy = || {
+        let copy = it.client.copy_to(&it.client).source_uri(&it.uri).uri(&to);
+        copy.state_file(it.state())
+    };
+    is_cut.store(true, Ordering::Relaxed);
+    assert_kind(copy().send().await, ErrorKind::Unavailable, &to, "the wire was cut");
+    assert_eq!(unfinished_uploads(&it.store.s3(), &to).await, 1, "it could not be aborted");
+    // A put to the same address does not take the state for one of its own.
+    let put = it.client.put().uri(&to).body(PlaintextSource::file(it.file()));
+    let put = put.state_file(it.state()).send().await;
+    assert_kind(put, ErrorKind::StateFileMismatch, &to, "that of a copy");
+
+    is_cut.store(false, Ordering::Relaxed);
+    it.store.wire.forget();
+    copy().send().await.expect("copied");
+    assert_eq!(it.parts_sent(), [3, 4]);
+    assert!(read(&it.client, &to).await.expect("readable") == it.data);
+    assert!(!it.state().exists(), "the state file was left behind");
+    assert_eq!(unfinished_uploads(&it.store.s3(), &to).await, 0);
+
+    // What passes through nothing has no state.
+    let inside = it.client.copy().source_uri(&it.uri).uri(&to).state_file(it.state());
+    assert_kind(inside.send().await, ErrorKind::InvalidInput, &to, "inside one store");
+}
