@@ -132,7 +132,7 @@ impl Upload {
     ) -> Result<Uploaded, Error> {
         let done = async {
             for number in 1.. {
-                match upload.pass_over(number, &mut parts, plan.chunks(number)) {
+                match upload.skip(number, &mut parts, plan.chunks(number)) {
                     Some(true) => break,
                     Some(false) => continue,
                     None => {}

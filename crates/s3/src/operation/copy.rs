@@ -309,7 +309,7 @@ impl CopyObject {
     /// Keeps the state of a multipart upload to another store in a state file at `path`, so that an
     /// upload of a process that was killed is continued or aborted.
     ///
-    /// The file exists while the upload is in progress. It holds no key, and only its owner can read
+    /// The file exists while the upload is in progress. It holds no plaintext key, and only its owner can read
     /// it. An upload that fails, or whose future is dropped, is aborted all the same. If the file exists,
     /// the process that wrote it was killed:
     ///

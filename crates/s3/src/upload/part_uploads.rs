@@ -172,17 +172,12 @@ impl<'a> PartUploads<'a> {
         }
     }
 
-    /// Passes over part `number`, of `chunks` chunks or up to the end, if S3 has it and it need not be
-    /// sealed again. Returns whether it is the last one; `None` if it must be sent.
-    pub(super) fn pass_over(
-        &mut self,
-        number: usize,
-        parts: &mut Parts,
-        chunks: usize,
-    ) -> Option<bool> {
+    /// Skips part `number`, of `chunks` chunks or up to the end, if S3 has it and it need not be sealed
+    /// again. Returns whether it is the last one; `None` if it must be sent.
+    pub(super) fn skip(&mut self, number: usize, parts: &mut Parts, chunks: usize) -> Option<bool> {
         let record = self.multipart.handle().record.as_ref()?;
         let completed = record.copied_part(i32::try_from(number).ok()?)?;
-        let (len, last) = parts.pass_over(chunks)?;
+        let (len, last) = parts.skip(chunks)?;
         self.plaintext_len += len;
         self.stored_len += len;
         self.completed.push(completed);

@@ -253,9 +253,9 @@ impl Parts {
         }
     }
 
-    /// Passes over the next part of a stored body, of `chunks` chunks or up to the end, and returns its
-    /// length in bytes and whether it is the last one. `None` for other sources: they must be read.
-    pub(super) fn pass_over(&mut self, chunks: usize) -> Option<(u64, bool)> {
+    /// Skips the next part of a stored body, of `chunks` chunks or up to the end. Returns its length in
+    /// bytes, and whether it is the last one. `None` for other sources: they must be read.
+    pub(super) fn skip(&mut self, chunks: usize) -> Option<(u64, bool)> {
         let Self::Stored { fetcher, offset } = self else { return None };
         let (span, last) = next_span(fetcher, offset, chunks);
         Some((span.end - span.start, last))

@@ -94,7 +94,7 @@ impl UploadStart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum UploadSource {
-    /// A file, which is sealed as it is sent. Its upload is kept for later when it fails.
+    /// A file, which is sealed part by part. Its upload is kept for later when it fails.
     File(FileIdentity),
     /// An object whose sealed body is copied. Only the record of a killed process outlives it.
     Object(ObjectIdentity),
@@ -521,7 +521,7 @@ mod tests {
         assert_eq!(state_file.copied_part(1), None);
         assert_eq!(state_file.copied_part(2), Some(completed));
 
-        // A file is sealed again, and compared: so nothing of it is passed over.
+        // A file is sealed again, and compared: so no part of it is skipped.
         let of_file = StateFile::create(&directory.path().join("file"), self::start()).await;
         let of_file = of_file.expect("created");
         of_file.stored(&CompletedPart::builder().part_number(1).build()).await.expect("written");

@@ -155,9 +155,7 @@ impl ObjectsThere {
         self.session.report_unclaimed(&self.client);
         settled.map_err(|signal| Failure::stopped(signal, "incomplete uploads may be left"))
     }
-}
 
-impl ObjectsThere {
     /// Aborts the uploads of killed runs that no transfer of a whole pass continued: their objects are
     /// gone from the source, or are no longer selected.
     async fn abort_left(&self, states: &CopyStates) {

@@ -211,13 +211,14 @@ impl Streamed {
 }
 
 /// `true` if both are headers of one copy, apart from how its data key was wrapped: each wrapping is
-/// another ciphertext.
+/// another ciphertext. Detached keys must be the same ones, as key objects are of them.
 fn is_same_copy(begun: &ObjectHeader, header: &ObjectHeader) -> bool {
     begun.body_header() == header.body_header()
         && begun.context() == header.context()
         && begun.plaintext_len() == header.plaintext_len()
         && begun.generation() == header.generation()
         && begun.missing() == header.missing()
+        && begun.detached() == header.detached()
         && are_under_same_keys(begun.keys(), header.keys())
 }
 
