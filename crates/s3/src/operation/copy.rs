@@ -309,9 +309,9 @@ impl CopyObject {
     /// Keeps the state of a multipart upload to another store in a state file at `path`, so that an
     /// upload of a process that was killed is continued or aborted.
     ///
-    /// The file exists while the upload is in progress. It holds no plaintext key, and only its owner can read
-    /// it. An upload that fails, or whose future is dropped, is aborted all the same. If the file exists,
-    /// the process that wrote it was killed:
+    /// The file exists while the upload is in progress. It holds no plaintext key, and only its owner
+    /// can read it. An upload that fails, or whose future is dropped, is aborted all the same. If the
+    /// file exists, the process that wrote it was killed:
     ///
     /// * the copy sends only the parts that S3 lacks, if the source is the same version of the same
     ///   object, with the same attributes and metadata, and the copy's keys are under the same wrapping
