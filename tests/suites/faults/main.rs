@@ -2,7 +2,7 @@
 //!
 //! Whatever happens to requests and responses: a successful put reads back equal, a failed put
 //! changes nothing and leaves nothing behind, a get returns no wrong byte, a rewrap leaves the
-//! object readable, and every operation ends.
+//! object readable, no object lacks its key object, and every operation ends.
 //!
 //! `SEALWAX_FAULTS_PLANS=n` sets the number of random plans. `SEALWAX_FAULTS_SEED=n` runs only the
 //! plan with this seed.
@@ -14,6 +14,7 @@ mod plan;
 mod planned_client;
 mod puts;
 mod rewraps;
+mod stored_keys;
 mod tally;
 mod world;
 
@@ -166,6 +167,22 @@ async fn a_put_is_safe_at_each_request() {
 async fn a_rewrap_is_safe_at_each_request() {
     assert_safe_everywhere(World::new(150).await, |world, plan, ledgers| {
         rewraps::rewrap(world, plan, false, ledgers).boxed()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_put_with_a_key_object_is_safe_at_each_request() {
+    assert_safe_everywhere(World::new(0).await, |world, plan, ledgers| {
+        stored_keys::put(world, plan, ledgers).boxed()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewrap_of_keys_is_safe_at_each_request() {
+    assert_safe_everywhere(World::new(0).await, |world, plan, ledgers| {
+        stored_keys::rewrap(world, plan, ledgers).boxed()
     })
     .await;
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use sealwax_s3::{
-    SealedClient,
+    SealedClient, SealedClientBuilder,
     aws_sdk_s3::{
         Client,
         config::{
@@ -15,6 +15,7 @@ use sealwax_s3::{
             retry::{RetryConfig, RetryPartition, TokenBucket},
         },
     },
+    envelope::Keyring,
 };
 use sealwax_tests::{PART, Reaction, SeaweedFs, Wire, local_keyring, unique};
 use tokio::sync::Notify;
@@ -31,6 +32,18 @@ pub(crate) struct PlannedClient {
 impl PlannedClient {
     /// `parts`: maximum number of parts in flight.
     pub(crate) fn new(clean: &SeaweedFs, plan: Plan, ledger: Ledger, parts: usize) -> Self {
+        Self::with(clean, plan, ledger, parts, local_keyring("a"), |builder| builder)
+    }
+
+    /// As [`PlannedClient::new`], with this keyring and further settings.
+    pub(crate) fn with(
+        clean: &SeaweedFs,
+        plan: Plan,
+        ledger: Ledger,
+        parts: usize,
+        keyring: impl Keyring + 'static,
+        change: impl FnOnce(SealedClientBuilder) -> SealedClientBuilder,
+    ) -> Self {
         let drop_now = Arc::new(Notify::new());
         let wire = wire(plan, ledger.clone(), Arc::clone(&drop_now));
         let config = clean.s3().config().to_builder().http_client(wire);
@@ -46,10 +59,8 @@ impl PlannedClient {
             // Timeouts come from the plan. A server that is merely slow is no fault.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         let s3 = Client::from_conf(config.build());
-        let client = SealedClient::builder(s3, local_keyring("a"))
-            .part_len(PART)
-            .memory_budget(parts * PART);
-        Self { client: client.build(), ledger, drop_now }
+        let client = SealedClient::builder(s3, keyring).part_len(PART).memory_budget(parts * PART);
+        Self { client: change(client).build(), ledger, drop_now }
     }
 
     /// Runs `operation`, then waits for the tasks that it left behind. Returns `None` if the plan
