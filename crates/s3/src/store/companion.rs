@@ -170,13 +170,41 @@ impl WrittenCompanion {
     }
 }
 
-/// Reads up to `limit` bytes of the object at `at`, and one byte more if it is longer.
+/// Number of times that a body which breaks off is read.
+const ATTEMPTS: u32 = 3;
+
+/// Reads up to `limit` bytes of the object at `at`, and one byte more if it is longer. A body that
+/// breaks off is read again, which the SDK does not do.
 pub(crate) async fn read_bounded(
     store: &Store,
     at: &ObjectRef,
     version_id: Option<&str>,
     limit: usize,
 ) -> Result<Found, Error> {
+    let mut attempts = 1;
+    loop {
+        match read_once(store, at, version_id, limit).await {
+            Err(Broken::Body(_)) if attempts < ATTEMPTS => attempts += 1,
+            Err(Broken::Body(error) | Broken::Call(error)) => return Err(error),
+            Ok(found) => return Ok(found),
+        }
+    }
+}
+
+/// Failure of one attempt to read.
+enum Broken {
+    /// The SDK has repeated it, if that may help.
+    Call(Error),
+    /// The body broke off.
+    Body(Error),
+}
+
+async fn read_once(
+    store: &Store,
+    at: &ObjectRef,
+    version_id: Option<&str>,
+    limit: usize,
+) -> Result<Found, Broken> {
     let pin = Pin::new(version_id.map(str::to_owned), None);
     let range = StoredRange::Span(0..limit as u64 + 1);
     let mut output = match ranged_get(store.s3(), at, &pin, &range).await {
@@ -187,7 +215,7 @@ pub(crate) async fn read_bounded(
                 Some(403) => Ok(Found::Denied(failure.into_error(at))),
                 // An empty object has no byte of any range.
                 Some(416) => Ok(Found::Object { bytes: Vec::new(), e_tag: None }),
-                _ => Err(failure.into_error(at)),
+                _ => Err(Broken::Call(failure.into_error(at))),
             };
         }
     };
@@ -195,7 +223,8 @@ pub(crate) async fn read_bounded(
     // A store may ignore the range and send the whole object.
     while bytes.len() <= limit
         && let Some(frame) = output.body.try_next().await.map_err(|error| {
-            at.error(ErrorKind::Unavailable, format!("its body broke off: {}", error_chain(&error)))
+            let message = format!("its body broke off: {}", error_chain(&error));
+            Broken::Body(at.error(ErrorKind::Unavailable, message))
         })?
     {
         bytes.extend_from_slice(&frame);

@@ -28,6 +28,8 @@ const FOLDER: &str = ".sealwax/";
 pub(crate) const CONTENT_TYPE: &str = "application/vnd.sealwax.key+json";
 /// Number of key objects of one intermediate key that a reader looks at. (FORMAT.md, "Limits".)
 pub(crate) const MAX_LOOKED_AT: usize = 64;
+/// Number of times that a key object is written, or read, while the answers do not fit.
+const ATTEMPTS: u32 = 3;
 /// Number of key objects that are read at once.
 const CONCURRENCY: usize = 8;
 /// Times for which an answer of the store is used without another look.
@@ -236,13 +238,22 @@ impl KeyStore {
         let at = self.object(target, &form.name());
         let request = || store.s3().put_object().content_type(CONTENT_TYPE);
         // A store may ignore the condition: then the same key is stored again.
-        match at.write(store, request, form.to_json(), Replaces::Nothing).await {
-            Ok(_) => {
-                self.forget(target, &form.name());
-                Ok(WrittenKey::Stored)
+        let mut attempts = 1;
+        loop {
+            let conflict = match at.write(store, request, form.to_json(), Replaces::Nothing).await {
+                Ok(_) => {
+                    self.forget(target, &form.name());
+                    return Ok(WrittenKey::Stored);
+                }
+                Err(error) if error.kind() == ErrorKind::Conflict => error,
+                Err(error) => return Err(error),
+            };
+            // Another write of the name may have been in progress, and have come to nothing.
+            match at.read(store, KEY_OBJECT_LIMIT).await? {
+                Found::Object { .. } => return Ok(WrittenKey::Present),
+                Found::Nothing | Found::Denied(_) if attempts < ATTEMPTS => attempts += 1,
+                Found::Nothing | Found::Denied(_) => return Err(conflict),
             }
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(WrittenKey::Present),
-            Err(error) => Err(error),
         }
     }
 
@@ -348,26 +359,31 @@ impl KeyStore {
         name: &KeyObjectName,
     ) -> Result<Option<EncryptedDataKey>, Error> {
         let at = self.object(target, name);
-        let bytes = match at.read(store, KEY_OBJECT_LIMIT).await? {
-            Found::Object { bytes, .. } => bytes,
-            Found::Nothing => return Ok(None),
-            // Without the permission to list the bucket, S3 denies what does not exist.
-            Found::Denied(error) => {
-                tracing::debug!(%error, "a key object is taken as missing");
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let bytes = match at.read(store, KEY_OBJECT_LIMIT).await? {
+                Found::Object { bytes, .. } => bytes,
+                Found::Nothing => return Ok(None),
+                // Without the permission to list the bucket, S3 denies what does not exist.
+                Found::Denied(error) => {
+                    tracing::debug!(%error, "a key object is taken as missing");
+                    return Ok(None);
+                }
+            };
+            let why = match KeyObject::parse(&bytes) {
+                Ok(stored) if stored.name() == *name => return Ok(Some(stored.form().clone())),
+                Ok(_) => "its content demands another name".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            // A damaged answer differs from the next one. What is stored does not.
+            if last.as_ref() == Some(&bytes) {
+                tracing::warn!(at = %at.object().key, why, "a key object is ignored");
                 return Ok(None);
             }
-        };
-        match KeyObject::parse(&bytes) {
-            Ok(stored) if stored.name() == *name => Ok(Some(stored.form().clone())),
-            Ok(_) => {
-                tracing::warn!(at = %at.object().key, "a key object under a wrong name is ignored");
-                Ok(None)
-            }
-            Err(error) => {
-                tracing::warn!(at = %at.object().key, %error, "a key object is ignored");
-                Ok(None)
-            }
+            last = Some(bytes);
         }
+        let message = "each answer about this key object was another one, and none is valid";
+        Err(at.object().error(ErrorKind::Unavailable, message))
     }
 
     /// Returns the names of the key objects of the intermediate key in `slot`, 64 at most.
