@@ -323,6 +323,43 @@ impl Vault {
         }
     }
 
+    /// Returns the data key in `slot` with each wrapped form that the key store of `target`'s bucket
+    /// has; none without a key store.
+    pub(crate) async fn stored_forms(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        slot: &SharedKeySlot,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        match self.key_store() {
+            Some(key_store) => key_store.all_keys(store, target, slot).boxed().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Stores the wrapped forms in `keys`, which another key store has for the detached data key in
+    /// `slot`, before an object relies on them.
+    ///
+    /// # Errors
+    /// As [`KeyStore::publish_again`]; [`ErrorKind::InvalidInput`] without a key store.
+    pub(crate) async fn publish_again(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        slot: &SharedKeySlot,
+        keys: &[EncryptedDataKey],
+    ) -> Result<(), Error> {
+        let Some(key_store) = self.key_store() else {
+            let message = format!(
+                "the wrapped forms of its intermediate key {} are in the source's key store alone, \
+                 and this client has no key store for them",
+                slot.intermediate_id()
+            );
+            return Err(target.error(ErrorKind::InvalidInput, message));
+        };
+        key_store.publish_again((store, &**self.keyring()), target, keys).boxed().await
+    }
+
     /// Refuses detached keys without a key store: no object under them could ever be opened.
     pub(crate) fn check_key_store(
         &self,

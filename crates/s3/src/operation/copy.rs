@@ -9,7 +9,9 @@ use std::{
 };
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::{EncryptedDataKey, Keyring, MissingKey, ObjectHeader, metadata};
+use sealwax_envelope::{
+    EncryptedDataKey, Keyring, MissingKey, ObjectHeader, SharedKeySlot, metadata,
+};
 use tracing::{Span, field::Empty};
 
 use super::{Handle, head::Head, object_setters};
@@ -51,6 +53,9 @@ type NewHeaderKeys = (Vec<EncryptedDataKey>, Vec<MissingKey>, KeyReport);
 /// keyring does not have are copied unchanged. They stay bound to their old place;
 /// [`Get::accept_place`](crate::Get::accept_place) reads with them. With [`CopyObject::keyring`],
 /// the copy has other wrapping keys instead, and none of the old ones.
+///
+/// Key objects on which the copy relies are stored in its bucket first: those of new intermediate keys,
+/// and those of detached ones that the copy shares with its source.
 ///
 /// The copy keeps the source's content headers, user-defined metadata, tags, storage class,
 /// server-side encryption, Object Lock settings and website redirect. If the bucket has ACLs, it
@@ -494,6 +499,7 @@ impl CopyObject {
             Some(keyring) => self.other_keys(&object, &**keyring).await?,
             None => self.same_keys(&object).await?,
         };
+        let new = object.under_new_intermediate_keys(&keys)?;
         // The keys are the same if they are bound to no place, or to a logical one that both share.
         let header = if keys == object.info.keys() {
             sealed.clone()
@@ -503,6 +509,7 @@ impl CopyObject {
         };
         let header = header.with_missing(missing);
         object.check_fits(&header)?;
+        self.store_key_objects(&object, target, &header, &new).await?;
         if self.proves && !report.opens.is_proven() {
             report.opens = Opening::of(self.opens(target, &header).await?);
         }
@@ -538,9 +545,6 @@ impl CopyObject {
         if new.plan(object, &mut keys)? {
             let made = new.make(object, &IntermediateKeys::default(), true).await?;
             keys = made.keys;
-            let Handle { store, vault, .. } = &self.handle;
-            let own = object.under_new_intermediate_keys(&keys)?;
-            vault.publish(store, object.target, &own).await?;
             report.opens = Opening::of(made.proven);
             report.added = keys.iter().map(|key| key.wrapping_key().to_owned()).collect();
         } else {
@@ -549,10 +553,41 @@ impl CopyObject {
         Ok((keys, Vec::new(), report))
     }
 
+    /// Returns the client of the store that the copy is in.
+    fn destination(&self) -> &Handle {
+        self.there.as_ref().unwrap_or(&self.handle)
+    }
+
+    /// Stores the key objects on which a copy with `header` relies in the key store of its bucket:
+    /// those of `new` keys, and those of detached keys that it shares with its source.
+    async fn store_key_objects(
+        &self,
+        object: &ObjectKeys<'_>,
+        target: &ObjectRef,
+        header: &ObjectHeader,
+        new: &[EncryptedDataKey],
+    ) -> Result<(), Error> {
+        let Handle { store, vault, .. } = self.destination();
+        vault.publish(store, target, new).await?;
+        if self.there.is_none() && object.target.bucket == target.bucket {
+            return Ok(());
+        }
+        let is_new = |slot: &&SharedKeySlot| {
+            new.iter().any(|key| key.intermediate_id() == Some(slot.intermediate_id()))
+        };
+        for slot in header.detached().iter().filter(|slot| !is_new(slot)) {
+            let Handle { store: from, vault: of_source, .. } = &self.handle;
+            let forms = of_source.stored_forms(from, object.target, slot).await?;
+            vault.publish_again(store, target, slot, &forms).await?;
+        }
+        Ok(())
+    }
+
     /// `true` if one of the keys in `header` opens the body; `false` if the caller may not know.
     async fn opens(&self, target: &ObjectRef, header: &ObjectHeader) -> Result<bool, Error> {
         let vault = &self.handle.vault;
-        let keys = vault.openable_keys(&self.handle.store, target, header, &[]).await?;
+        let there = self.destination();
+        let keys = there.vault.openable_keys(&there.store, target, header, &[]).await?;
         let keyrings = [Some(vault.keyring()), self.keyring.as_ref()];
         let proofs = Proofs::default();
         for keyring in keyrings.into_iter().flatten() {

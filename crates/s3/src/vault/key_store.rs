@@ -209,23 +209,69 @@ impl KeyStore {
         keys: &[EncryptedDataKey],
     ) -> Result<(), Error> {
         for form in keys.iter().filter_map(KeyObject::of) {
-            let slot = self.written.slot(&(target.bucket.clone(), form.clone()));
             let write = || async {
                 match self.write(store, target, &form).await? {
                     WrittenKey::Stored => Ok(()),
-                    WrittenKey::Present => {
-                        let at = self.object(target, &form.name());
-                        let message = "another object is where the key object of a new \
-                                       intermediate key belongs";
-                        Err(at.object().error(ErrorKind::Conflict, message))
-                    }
+                    WrittenKey::Present => Err(self.is_taken(target, &form, "a new")),
                 }
             };
-            slot.get_or_try_init(write).await.map_err(|error: Error| {
-                error.with_prefix("nothing is stored, because a key object could not be stored")
-            })?;
+            self.once(target, &form, write).await?;
         }
         Ok(())
+    }
+
+    /// Stores the wrapped forms of the intermediate keys in `keys`, which another key store has, each
+    /// once. What this one has in their places must be the same, or hold the same key.
+    ///
+    /// # Errors
+    /// The failure of S3; [`ErrorKind::Conflict`] if another object is there, or one that `keyring`
+    /// can't show to hold the key.
+    pub(crate) async fn publish_again(
+        &self,
+        (store, keyring): (&Store, &dyn Keyring),
+        target: &ObjectRef,
+        keys: &[EncryptedDataKey],
+    ) -> Result<(), Error> {
+        for form in keys.iter().filter_map(KeyObject::of) {
+            let write = || async {
+                if let WrittenKey::Stored = self.write(store, target, &form).await? {
+                    return Ok(());
+                }
+                self.forget(target, &form.name());
+                let taken = || self.is_taken(target, &form, "the copy's");
+                match &self.form(store, target, &form.name()).await? {
+                    None => Err(taken()),
+                    Some(present) if present == form.form() => Ok(()),
+                    Some(present) => match keyring.unwrap_one(present).await {
+                        Ok(Some(_)) => Ok(()),
+                        Ok(None) => Err(taken()),
+                        Err(failures) => Err(target.keyring_error(failures)),
+                    },
+                }
+            };
+            self.once(target, &form, write).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a key object by `write`, unless this process did already.
+    async fn once<F: Future<Output = Result<(), Error>>>(
+        &self,
+        target: &ObjectRef,
+        form: &KeyObject,
+        write: impl FnOnce() -> F,
+    ) -> Result<(), Error> {
+        let slot = self.written.slot(&(target.bucket.clone(), form.clone()));
+        let written = slot.get_or_try_init(write).await;
+        written.copied().map_err(|error: Error| {
+            error.with_prefix("nothing is stored, because a key object could not be stored")
+        })
+    }
+
+    fn is_taken(&self, target: &ObjectRef, form: &KeyObject, whose: &str) -> Error {
+        let message =
+            format!("another object is where the key object of {whose} intermediate key belongs");
+        self.object(target, &form.name()).object().error(ErrorKind::Conflict, message)
     }
 
     /// Stores a key object, unless one of its name is there.
