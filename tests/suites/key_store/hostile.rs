@@ -118,6 +118,45 @@ async fn planted(stack: &LocalStack, genuine: &KeyObject, key: &KmsKeyArn) -> St
     text.replace(genuine.form().wrapping_key(), key.as_str())
 }
 
+/// FORMAT.md, "Limits": 64 planted key objects stand before the genuine one in each listing.
+#[tokio::test]
+async fn more_key_objects_than_anybody_looks_at_hide_none_that_a_reader_can_name() {
+    let (stack, keys) = (LocalStack::new(east()), Keys::new());
+    let uri = stack.object("victim");
+    let keyring = CachingKeyring::new(stack.keyring([&stack.home.key]));
+    put(&keys.client(&stack, keyring.with_wrapped_forms(WrappedForms::Detached)), &uri).await;
+    let s3 = stack.s3();
+    let [(at, genuine)] = &keys.objects(&s3).await[..] else { panic!("one key object") };
+    let genuine = KeyObject::parse(genuine).expect("a key object").name();
+    let planted = (0..).map(|n| genuine.under("aws-kms", &format!("planted {n}")));
+    let planted = planted.map(|name| format!("{}{name}", keys.prefix()));
+    for before in planted.filter(|name| name < at).take(64) {
+        keys.store(&s3, &before, "{}").await;
+    }
+
+    let client = keys.reader(&stack, [&stack.home.key]);
+    let key = keys.only(&client).await;
+    assert_eq!((key.names().len(), key.others()), (64, 1));
+    stack.wire.forget();
+    assert_eq!(read(&client, &uri).await.expect("get"), uri.to_string());
+    assert_eq!(operations(&stack.wire, &keys), ["GetObject", "GetObject *", "Decrypt"]);
+    // A rewrap finds it in the same way, and claims no removal of what it did not see.
+    let store = client.stored_keys(&keys.bucket).expect("a key store");
+    let add = || KeyChanges::new().add_keys(stack.keyring([&west().key]));
+    for changes in [
+        add().remove_key("a key"),
+        add().remove_key(stack.home.key.as_str()),
+        KeyChanges::new().replace_keys(stack.keyring([&west().key])),
+    ] {
+        let failed = store.rewrap(&key, &changes).await.expect_err("it may be among the others");
+        assert_eq!(failed.kind(), ErrorKind::Unsupported, "{failed}");
+    }
+    let output = store.rewrap(&key, &add()).await.expect("rewrapped");
+    assert!(output.report.opens.is_proven());
+    let reader = keys.reader(&stack, [&west().key]);
+    assert_eq!(read(&reader, &uri).await.expect("get"), uri.to_string());
+}
+
 /// FORMAT.md W21: the names in key objects are claims. Nothing is wrapped for them, and none of them
 /// is asked about.
 #[tokio::test]

@@ -10,11 +10,23 @@ use crate::support::{
     RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key,
 };
 
+/// Runs a command with the default reactions to signals, also where the tests run under nohup(1).
+const BY_DEFAULT: &str = "import os, signal, sys; \
+                          [signal.signal(it, signal.SIG_DFL) \
+                          for it in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)]; \
+                          os.execv(sys.argv[1], sys.argv[1:])";
+
 /// Starts to put an endless stream, and stops it by `signal` when S3 has parts of it.
 fn stop_a_put(signal: &str, code: i32) {
     let scene = Scene::new(signal);
     let s3 = RawS3::new();
-    let mut child = Sealwax::new(["put", "-", &scene.uri(), "--key", &east_key()]).spawn();
+    let line = format!(
+        "exec python3 -c '{BY_DEFAULT}' {} put - {} --key {}",
+        env!("CARGO_BIN_EXE_sealwax"),
+        scene.uri(),
+        east_key()
+    );
+    let mut child = Sealwax::by_shell(&line).spawn();
     let mut stdin = child.stdin.take().expect("piped");
     stdin.write_all(&bytes(24 * 1024 * 1024)).expect("the command reads");
     wait_until("a multipart upload begins", || s3.unfinished_uploads(&scene) == 1);

@@ -79,6 +79,7 @@ impl StoredKeys {
                 Change::Add(keyring) | Change::Replace(keyring) => {
                     let wanted = work.add(keyring, changes, &mut present).await?;
                     if matches!(change, Change::Replace(_)) {
+                        work.check_all_are_listed()?;
                         doomed.extend(present.extract_if(.., |name| !wanted.contains(name)));
                     }
                 }
@@ -87,7 +88,11 @@ impl StoredKeys {
                         // Which keyring a name belongs to, only its holder knows.
                         providers().any(|provider| *name == name.under(provider, wrapping_key))
                     };
-                    doomed.extend(present.extract_if(.., is_it));
+                    let found: Vec<_> = present.extract_if(.., is_it).collect();
+                    if found.is_empty() {
+                        work.check_all_are_listed()?;
+                    }
+                    doomed.extend(found);
                 }
                 Change::Refresh | Change::ReplaceS3ec(_) => {
                     let message = "key objects never change, so they can't be refreshed; and none is \
@@ -123,6 +128,20 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Fails if the listing left out key objects: one that is to be removed may be among them.
+    fn check_all_are_listed(&self) -> Result<(), Error> {
+        match self.key.others() {
+            0 => Ok(()),
+            others => Err(self.target.error(
+                ErrorKind::Unsupported,
+                format!(
+                    "it has {others} more key objects than anybody looks at, and one that is to be \
+                     removed may be among them: delete those that are no keys first"
+                ),
+            )),
+        }
+    }
+
     /// Adds key objects under the wrapping keys of `keyring`. Returns the names of these.
     async fn add(
         &mut self,
@@ -305,7 +324,7 @@ impl Work<'_> {
             let named: Vec<_> = wrapping_keys(&**keyring)
                 .iter()
                 .map(|(provider, wrapping_key)| first.under(provider, wrapping_key))
-                .filter(|name| self.key.names().contains(name))
+                .filter(|name| self.key.others() > 0 || self.key.names().contains(name))
                 .collect();
             let others = self.key.names().iter().filter(|name| !named.contains(name));
             let mut sources = Vec::new();
