@@ -188,7 +188,7 @@ impl Connection {
             Body::Unsent(len) => *len,
         };
         let mut head = format!(
-            "HTTP/1.1 {status} X\r\nx-amz-request-id: 0\r\ncontent-length: {len}\r\n{headers}\r\n"
+            "HTTP/1.1 {status} X\r\nserver: AmazonS3\r\nx-amz-request-id: 0\r\ncontent-length: {len}\r\n{headers}\r\n"
         );
         if request.method == "HEAD" {
             return self.stream.write_all(head.as_bytes());
