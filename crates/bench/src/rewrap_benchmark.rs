@@ -42,7 +42,7 @@ struct Run {
     requests: Counts,
 }
 
-/// What a run works on.
+/// Things that a run works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Object,

@@ -89,14 +89,10 @@ impl CopyStates {
 /// Returns the state directory and creates it. `what` and `option` are for the error message.
 fn made_directory(what: &str, option: &str) -> Result<PathBuf, Failure> {
     let Some(directory) = directory() else {
-        let advice = match option {
-            "--journal" => "pass --journal, or set XDG_STATE_HOME or HOME",
-            _ => "pass --state-file, or set XDG_STATE_HOME or HOME",
-        };
         return Err(Failure::new(
             Exit::Usage,
             format!("no state directory for the {what}"),
-            advice,
+            format!("pass {option}, or set XDG_STATE_HOME or HOME"),
         ));
     };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);

@@ -105,13 +105,24 @@ impl KeyObject {
         })
     }
 
+    /// Parses the content of the key object `name`.
+    ///
+    /// # Errors
+    /// As [`KeyObject::parse`]; [`Error::Malformed`] if the content demands another name.
+    pub fn parse_named(name: &KeyObjectName, content: &[u8]) -> Result<Self, Error> {
+        let stored = Self::parse(content)?;
+        match stored.name() == *name {
+            true => Ok(stored),
+            false => Err(malformed("has a content that demands another name")),
+        }
+    }
+
     /// Parses the content of a key object.
     ///
     /// # Errors
     /// [`Error::UnsupportedFormat`] for another version; [`Error::Malformed`] for content that
     /// [`KeyObject::to_json`] does not write. Each limit is enforced before the data is processed.
     pub fn parse(content: &[u8]) -> Result<Self, Error> {
-        let malformed = |what: &str| Error::Malformed(format!("the key object {what}"));
         if content.len() > KEY_OBJECT_LIMIT {
             return Err(malformed(&format!("is longer than {KEY_OBJECT_LIMIT} bytes")));
         }
@@ -148,6 +159,10 @@ impl KeyObject {
     }
 }
 
+fn malformed(what: &str) -> Error {
+    Error::Malformed(format!("the key object {what}"))
+}
+
 impl SharedKeySlot {
     /// Returns the name of the key object that has this intermediate key under a wrapping key.
     #[must_use]
@@ -158,22 +173,16 @@ impl SharedKeySlot {
     /// Returns the data key with the wrapped form in the key object `name`.
     ///
     /// # Errors
-    /// As [`KeyObject::parse`]; [`Error::Malformed`] if the content demands another name, or is of
-    /// another intermediate key or binding than this one.
+    /// As [`KeyObject::parse_named`]; [`Error::Malformed`] if the content is of another intermediate
+    /// key or binding than this one.
     pub fn with_key_object(
         &self,
         name: &KeyObjectName,
         content: &[u8],
     ) -> Result<EncryptedDataKey, Error> {
-        let stored = KeyObject::parse(content)?;
-        let malformed = |what: &str| Err(Error::Malformed(format!("the key object {what}")));
-        if stored.name() != *name {
-            return malformed("has a content that demands another name");
-        }
-        match self.with_form(stored.form()) {
-            Some(key) => Ok(key),
-            None => malformed("is of another intermediate key, scope or format"),
-        }
+        let stored = KeyObject::parse_named(name, content)?;
+        self.with_form(stored.form())
+            .ok_or_else(|| malformed("is of another intermediate key, scope or format"))
     }
 }
 

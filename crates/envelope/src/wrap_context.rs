@@ -51,7 +51,7 @@ enum Kind {
     Intermediate { scope: Option<Scope>, nonce: IntermediateNonce, wrapped_forms: WrappedForms },
 }
 
-/// Where the wrapped forms of an intermediate key are stored.
+/// Home of the wrapped forms of an intermediate key: in the objects under it, or apart from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum WrappedForms {
     /// In the metadata of each object under it, and in a key store if there is one.

@@ -37,7 +37,10 @@ use sealwax_s3::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary};
+use crate::{
+    bounded::bounded,
+    engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary},
+};
 
 /// Default number of objects in work at a time.
 const DEFAULT_CONCURRENCY: usize = 64;
@@ -661,7 +664,8 @@ impl Summary for AuditSummary {
         let here = names(&mut object.keys.iter().filter(at_place));
         let elsewhere = names(&mut object.keys.iter().filter(|key| !key.is_at_place));
         for name in &here {
-            if let Some(uses) = bounded(&mut self.keys, name.clone(), &mut self.others) {
+            if let Some(uses) = bounded((&mut self.keys, MAX_NAMES), name.clone(), &mut self.others)
+            {
                 let own = object.keys.iter().filter(at_place);
                 let own = || own.clone().filter(|key| key.wrapping_key == *name);
                 uses.objects += 1;
@@ -676,7 +680,9 @@ impl Summary for AuditSummary {
             }
         }
         for name in elsewhere.difference(&here) {
-            if let Some(count) = bounded(&mut self.elsewhere, name.clone(), &mut self.others) {
+            if let Some(count) =
+                bounded((&mut self.elsewhere, MAX_NAMES), name.clone(), &mut self.others)
+            {
                 *count += 1;
             }
         }
@@ -684,7 +690,9 @@ impl Summary for AuditSummary {
         let materials: BTreeSet<_> =
             asked.map(|key| (key.wrapping_key.clone(), key.material.clone())).collect();
         for material in materials {
-            if let Some(count) = bounded(&mut self.materials, material, &mut self.others) {
+            if let Some(count) =
+                bounded((&mut self.materials, MAX_NAMES), material, &mut self.others)
+            {
                 *count += 1;
             }
         }
@@ -694,19 +702,24 @@ impl Summary for AuditSummary {
             .filter_map(|key| Some((key.intermediate.clone()?, key.scope.clone())))
             .collect();
         for (id, scope) in shared {
-            if let Some(uses) = bounded(&mut self.intermediate_keys, id, &mut self.others) {
+            if let Some(uses) =
+                bounded((&mut self.intermediate_keys, MAX_NAMES), id, &mut self.others)
+            {
                 uses.objects += 1;
                 uses.scope = uses.scope.take().or(scope);
             }
         }
         for name in &object.missing {
-            if let Some(count) = bounded(&mut self.missing, name.clone(), &mut self.others) {
+            if let Some(count) =
+                bounded((&mut self.missing, MAX_NAMES), name.clone(), &mut self.others)
+            {
                 *count += 1;
             }
         }
         if object.kind == ObjectKind::Sealwax || !object.keys.is_empty() {
             let regions = object.regions(&[]).into_iter().collect();
-            if let Some(count) = bounded(&mut self.regions, regions, &mut self.others) {
+            if let Some(count) = bounded((&mut self.regions, MAX_NAMES), regions, &mut self.others)
+            {
                 *count += 1;
             }
         }
@@ -720,19 +733,6 @@ impl Summary for AuditSummary {
     fn failed(&self) -> u64 {
         self.problems.values().sum()
     }
-}
-
-/// Returns the value of `name`. `None` for a new name in a full map.
-fn bounded<'a, K: Ord, V: Default>(
-    map: &'a mut BTreeMap<K, V>,
-    name: K,
-    others: &mut u64,
-) -> Option<&'a mut V> {
-    if map.len() == MAX_NAMES && !map.contains_key(&name) {
-        *others += 1;
-        return None;
-    }
-    Some(map.entry(name).or_default())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod audit;
 #[cfg(test)]
 mod auto_traits;
 mod background;
+mod bounded;
 pub mod compare;
 pub mod drill;
 mod engine;

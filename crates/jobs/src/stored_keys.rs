@@ -34,6 +34,7 @@ pub use self::{
     rewrap_keys::{RewrapKeys, RewrapKeysSummary, RewrappedKey, RewrappedKeyOutcome},
     verify_keys::{VerifiedKey, VerifiedKeyOutcome, VerifyKeys, VerifyKeysSummary},
 };
+use crate::bounded::bounded;
 
 /// Default number of intermediate keys in work at a time.
 const DEFAULT_CONCURRENCY: usize = 64;
@@ -52,13 +53,9 @@ pub struct CountsByKey {
 impl CountsByKey {
     fn add<'a>(&mut self, names: impl IntoIterator<Item = &'a String>) {
         for name in names {
-            let is_full = self.counts.len() == MAX_NAMES;
-            match self.counts.get_mut(name) {
-                Some(count) => *count += 1,
-                None if !is_full => {
-                    self.counts.insert(name.clone(), 1);
-                }
-                None => self.others += 1,
+            let counts = (&mut self.counts, MAX_NAMES);
+            if let Some(count) = bounded(counts, name.clone(), &mut self.others) {
+                *count += 1;
             }
         }
     }

@@ -207,7 +207,7 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     verdict
 }
 
-/// What a drill was, apart from its objects.
+/// Circumstances of a drill.
 struct Drill {
     blocked: BlockedRegions,
     blocked_regions: Vec<String>,

@@ -46,7 +46,7 @@ struct Told {
     /// When it was shredded, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     shredded: Option<String>,
-    /// Of a sealed object.
+    /// Length of a sealed object's plaintext.
     #[serde(flatten)]
     plaintext: PlaintextLen,
     stored_bytes: Option<u64>,

@@ -118,7 +118,7 @@ fn newest(key: &StoredKey) -> Option<String> {
     key.newest().and_then(|time| time.fmt(DateTimeFormat::DateTime).ok())
 }
 
-/// What the key objects of an intermediate key claim that it is bound to.
+/// Binding of an intermediate key, as its key objects claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 struct Binding {
     /// Pairs of the encryption context that it is bound to.

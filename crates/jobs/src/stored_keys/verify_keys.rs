@@ -37,7 +37,7 @@ pub struct VerifiedKey {
 pub enum VerifiedKeyOutcome {
     /// At least one key object holds the key, under a wrapping key that the client may use.
     Proven,
-    /// None of the key objects was shown to hold it.
+    /// Failure: none of the key objects was shown to hold the key.
     Failed(Error),
 }
 
@@ -76,8 +76,7 @@ impl VerifiedKey {
     /// Returns how many key objects are not valid, or have more than 64 beside them.
     #[must_use]
     pub fn unusable(&self) -> u64 {
-        let listed = self.key.names().len() as u64;
-        listed.saturating_sub(self.forms.len() as u64) + self.key.others()
+        self.key.key_objects().saturating_sub(self.forms.len() as u64)
     }
 }
 

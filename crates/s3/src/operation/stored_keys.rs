@@ -89,6 +89,12 @@ impl StoredKey {
         self.others
     }
 
+    /// Returns how many key objects there are in all.
+    #[must_use]
+    pub fn key_objects(&self) -> u64 {
+        self.names.len() as u64 + self.others
+    }
+
     /// Returns when the newest of its key objects was stored, by the listing.
     #[must_use]
     pub fn newest(&self) -> Option<DateTime> {

@@ -90,7 +90,7 @@ impl UploadStart {
     }
 }
 
-/// What an upload stores.
+/// Source of an upload's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum UploadSource {

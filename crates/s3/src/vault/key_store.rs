@@ -416,14 +416,13 @@ impl KeyStore {
                     return Ok(None);
                 }
             };
-            let why = match KeyObject::parse(&bytes) {
-                Ok(stored) if stored.name() == *name => return Ok(Some(stored.form().clone())),
-                Ok(_) => "its content demands another name".to_owned(),
-                Err(error) => error.to_string(),
+            let why = match KeyObject::parse_named(name, &bytes) {
+                Ok(stored) => return Ok(Some(stored.form().clone())),
+                Err(error) => error,
             };
             // A damaged answer differs from the next one. What is stored does not.
             if last.as_ref() == Some(&bytes) {
-                tracing::warn!(at = %at.object().key, why, "a key object is ignored");
+                tracing::warn!(at = %at.object().key, %why, "a key object is ignored");
                 return Ok(None);
             }
             last = Some(bytes);

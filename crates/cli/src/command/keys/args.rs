@@ -299,8 +299,10 @@ mod tests {
             let error = text.parse::<KeyId>().expect_err(text);
             assert!(error.starts_with("must be an id of 43 characters"), "{text}: {error}");
         }
-        assert!(
-            bucket("s3://b").is_ok() && bucket("s3://b/").is_ok() && bucket("s3://b/k").is_err()
-        );
+        for text in ["s3://b", "s3://b/"] {
+            assert_eq!(bucket(text).expect("a bucket").bucket, "b");
+        }
+        let error = bucket("s3://b/k").expect_err("a key beside it");
+        assert!(error.starts_with("name the bucket alone; --key-store=PREFIX"), "{error}");
     }
 }

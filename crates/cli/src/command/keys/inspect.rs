@@ -53,7 +53,7 @@ pub(super) async fn run(session: &Session, args: KeysInspectArgs) -> Result<(), 
 
 impl Shown {
     fn new(key: &StoredKey, forms: &[EncryptedDataKey]) -> Self {
-        let key_objects = key.names().len() as u64 + key.others();
+        let key_objects = key.key_objects();
         let form = |form: &EncryptedDataKey| Form {
             provider: form.provider().to_owned(),
             wrapping_key: form.wrapping_key().to_owned(),

@@ -92,7 +92,7 @@ impl Line {
         Self {
             key: name_of(key),
             id: key.id().to_string(),
-            key_objects: key.names().len() as u64 + key.others(),
+            key_objects: key.key_objects(),
             newest: newest(key),
             claims: names(claims),
             lacks: names(lacks),

@@ -17,7 +17,7 @@ use crate::{
     terminal_text::{Counted, Printable},
 };
 
-/// What was not looked at, and stays.
+/// Places that were not looked at, and stay.
 const UNSEEN: &str = "not seen, and not deleted: replicas of the bucket, copies of key objects, \
                       backups, and keys that running programs have cached";
 
@@ -26,7 +26,7 @@ const UNSEEN: &str = "not seen, and not deleted: replicas of the bucket, copies 
 struct Doomed {
     key: String,
     id: String,
-    /// What its key objects claim: more than one if some are not genuine.
+    /// Claims of its key objects: more than one if some are not genuine.
     bindings: Vec<Binding>,
     key_objects: u64,
     versions: u64,
@@ -38,7 +38,7 @@ struct Doomed {
     stored: StoredKey,
 }
 
-/// What the bucket says about deletions, as far as the caller may ask.
+/// Settings of the bucket about deletions, as far as the caller may ask.
 struct Bucket {
     is_versioned: Option<bool>,
     is_replicated: Option<bool>,
@@ -163,7 +163,7 @@ async fn survey(store: &Store, args: &KeysShredArgs) -> Result<(Bucket, Vec<Doom
             key: name_of(&stored),
             id: stored.id().to_string(),
             bindings: Binding::all(&forms),
-            key_objects: stored.names().len() as u64 + stored.others(),
+            key_objects: stored.key_objects(),
             versions: versions.len() as u64,
             locked,
             deleted: 0,

@@ -139,8 +139,7 @@ impl ObjectsThere {
     /// Waits until uploads that were given up are aborted, aborts those that `states` has of killed
     /// runs, and reports those that may be left.
     ///
-    /// What a killed run began is stored again by this one, so a pass without long objects looks for
-    /// nothing.
+    /// A pass without long objects looks for nothing: it stores again what a killed run began.
     pub(super) async fn settle(&self, states: Option<&CopyStates>) -> Result<(), Failure> {
         let settling = async {
             self.client.settle().await;

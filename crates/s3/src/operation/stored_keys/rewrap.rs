@@ -339,8 +339,7 @@ impl Work<'_> {
                 }
             }
             if sources.is_empty() {
-                let message = "the keyring can use none of its key objects";
-                return Err(self.target.error(ErrorKind::KeyObjectMissing, message));
+                return Err(self.no_source());
             }
             self.sources = Some(sources);
         }
@@ -360,11 +359,13 @@ impl Work<'_> {
                 Ok(())
             }
             Unwrap::Failed(failures) => Err(self.target.keyring_error(failures)),
-            Unwrap::NotMine => {
-                let message = "the keyring can use none of its key objects";
-                Err(self.target.error(ErrorKind::KeyObjectMissing, message))
-            }
+            Unwrap::NotMine => Err(self.no_source()),
         }
+    }
+
+    fn no_source(&self) -> Error {
+        let message = "the keyring can use none of its key objects";
+        self.target.error(ErrorKind::KeyObjectMissing, message)
     }
 
     async fn delete(&self, name: &KeyObjectName) -> Result<(), Error> {
