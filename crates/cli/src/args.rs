@@ -5,6 +5,7 @@ mod content_type;
 mod folders;
 mod job;
 mod key_cache;
+mod key_id;
 mod objects;
 mod prefix;
 mod s3_encryption_client;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     folders::{FilterArgs, FolderArgs},
     job::JobArgs,
     key_cache::KeyCacheArgs,
+    key_id::KeyId,
     objects::{ObjectSource, Objects, ObjectsArgs},
     prefix::{Prefix, is_in_s3, name_of},
     s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use aws_sdk_s3::primitives::DateTimeFormat;
 use sealwax_s3::{
     InspectOutput, InspectedKey, KMS_PROVIDER, KmsKeyArn, ObjectFormat, ObjectInfo, S3Uri,
-    envelope::ObjectHeader,
+    envelope::{ObjectHeader, SharedKeySlot},
     error_chain,
     s3ec::{Envelope, Storage},
 };
@@ -87,6 +87,7 @@ impl ObjectReport {
         };
         let (keys, detached, missing, problem) =
             keys.map_or_else(Default::default, |it| (it.keys, it.detached, it.missing, it.problem));
+        let detached = ids_of(&detached);
         let last_modified =
             info.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
         Self {
@@ -173,7 +174,11 @@ pub(crate) fn detached(info: &ObjectInfo) -> Vec<String> {
 
 /// Returns the ids of the detached intermediate keys in a header.
 pub(crate) fn detached_of(header: &ObjectHeader) -> Vec<String> {
-    header.detached().iter().map(|slot| slot.intermediate_id().to_string()).collect()
+    ids_of(header.detached())
+}
+
+fn ids_of(slots: &[SharedKeySlot]) -> Vec<String> {
+    slots.iter().map(|slot| slot.intermediate_id().to_string()).collect()
 }
 
 /// Returns how many wrapping keys a new object has, in words.

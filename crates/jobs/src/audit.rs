@@ -25,6 +25,8 @@
 //! # }
 //! ```
 
+mod audit_summary;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -33,20 +35,16 @@ use std::{
 use futures_core::Stream;
 use sealwax_s3::{
     Error, ErrorKind, InspectOutput, InspectedKey, KMS_PROVIDER, KeyAudit, KeyProof, KmsKeyArn,
-    ListedObject, ObjectKind, SealedClient, envelope::KeyMaterial,
+    ListedObject, ObjectKind, SealedClient,
+    envelope::{KeyMaterial, SharedKeySlot},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    bounded::bounded,
-    engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary},
-};
+pub use self::audit_summary::{AuditSummary, IntermediateKeyUse, KeyUse};
+use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState};
 
 /// Default number of objects in work at a time.
 const DEFAULT_CONCURRENCY: usize = 64;
-/// Most wrapping keys, intermediate keys, materials and sets of Regions that a summary tells apart. Without a
-/// bound, a writer to the bucket could exhaust memory with invented names.
-const MAX_NAMES: usize = 10_000;
 
 /// Audits the objects of a listing.
 #[derive(Debug, Clone)]
@@ -80,6 +78,9 @@ pub struct AuditedObject {
     /// read; it is itself a sidecar that was not looked for, or an instruction file that serves no
     /// object as it is now; or it could not be read.
     pub may_have_other_keys: bool,
+    /// Detached intermediate keys that it depends on, as its metadata claims. Their wrapped keys are in a
+    /// key store alone, so `keys` has them only if the client reads one.
+    pub detached: Vec<DetachedKey>,
     /// Result of the proof of its keys: that of the best one. `None` if the audit did not ask, or
     /// if the object has no keys.
     pub proof: Option<AuditedProof>,
@@ -120,6 +121,16 @@ pub struct AuditedKey {
     pub proof: AuditedProof,
     /// Its key material that wrapped the data key, or the intermediate key above that.
     pub material: AuditedMaterial,
+}
+
+/// Detached intermediate key of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DetachedKey {
+    /// Its id.
+    pub id: String,
+    /// Prefix of the places that it serves; `None` if places are off.
+    pub scope: Option<String>,
 }
 
 /// Material of a wrapping key that wrapped an object's data key.
@@ -500,6 +511,13 @@ impl AuditedKey {
     }
 }
 
+impl DetachedKey {
+    fn new(slot: &SharedKeySlot) -> Self {
+        let scope = slot.wrap_context().scope().map(|scope| scope.as_str().to_owned());
+        Self { id: slot.intermediate_id().to_string(), scope }
+    }
+}
+
 impl AuditedObject {
     fn new(object: ListedObject, kind: ObjectKind) -> Self {
         Self {
@@ -507,6 +525,7 @@ impl AuditedObject {
             kind,
             keys: Vec::new(),
             may_have_other_keys: kind == ObjectKind::Unreadable,
+            detached: Vec::new(),
             proof: None,
             missing: Vec::new(),
             generation: None,
@@ -525,6 +544,7 @@ impl AuditedObject {
             keys: inspected.keys.iter().map(AuditedKey::new).collect(),
             missing: std::mem::take(&mut inspected.missing),
             may_have_other_keys: inspected.may_have_other_keys,
+            detached: inspected.detached.iter().map(DetachedKey::new).collect(),
             generation: inspected.generation,
             problem: inspected.problem.take(),
             ..Self::new(object, inspected.kind)
@@ -539,6 +559,18 @@ impl AuditedObject {
 
     pub(crate) fn counting_keys(&self) -> impl Iterator<Item = &AuditedKey> {
         self.keys.iter().filter(|key| self.counts(key))
+    }
+
+    /// Returns the intermediate keys that the object is under, as its metadata and its sidecar claim: their
+    /// ids, each with the prefix of the places that it serves. They count at whatever place.
+    #[must_use]
+    pub fn intermediate_keys(&self) -> BTreeMap<&str, Option<&str>> {
+        let of_keys = self.keys.iter().filter_map(|key| {
+            let id = key.intermediate.as_deref()?;
+            Some((id, key.scope.as_deref()))
+        });
+        let detached = self.detached.iter().map(|key| (key.id.as_str(), key.scope.as_deref()));
+        of_keys.chain(detached).collect()
     }
 
     /// Returns the Regions in which the object has a KMS key: a proven one if the audit asked for
@@ -581,163 +613,10 @@ impl AuditedObject {
     }
 }
 
-/// Counts of audited objects. It takes memory for each distinct wrapping key, up to a bound.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AuditSummary {
-    /// All objects.
-    pub objects: u64,
-    /// Bytes that these objects have as stored, by their listing.
-    pub stored_bytes: u64,
-    /// Objects of each kind.
-    pub kinds: BTreeMap<ObjectKind, u64>,
-    /// Sealed objects by the result of the proof of their keys, if the audit asked.
-    pub proofs: BTreeMap<&'static str, u64>,
-    /// Objects that claim each wrapping key, at their place.
-    pub keys: BTreeMap<String, KeyUse>,
-    /// Objects that claim each wrapping key for another place only.
-    pub elsewhere: BTreeMap<String, u64>,
-    /// Objects by wrapping key and by the key material that wrapped them, if the audit asked.
-    pub materials: BTreeMap<(String, AuditedMaterial), u64>,
-    /// Objects whose keys are known, by the Regions in which they have a KMS key, as
-    /// [`AuditedObject::regions`] counts, in alphabetical order.
-    pub regions: BTreeMap<Vec<String>, u64>,
-    /// Objects that share each intermediate key, by its id.
-    pub intermediate_keys: BTreeMap<String, IntermediateKeyUse>,
-    /// Objects that still lack each wrapping key.
-    pub missing: BTreeMap<String, u64>,
-    /// Objects that could not be read or have a fault, by the name of the error kind.
-    pub problems: BTreeMap<&'static str, u64>,
-    /// Counts of further wrapping keys, intermediate keys, materials and sets of Regions, beyond
-    /// 10,000 of each.
-    pub others: u64,
-}
-
-/// Objects that share an intermediate key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct IntermediateKeyUse {
-    /// Prefix of the places that it serves, as the first of these objects claims; `None` if places
-    /// are off.
-    pub scope: Option<String>,
-    /// Objects that claim it.
-    pub objects: u64,
-}
-
-/// Objects that claim a wrapping key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct KeyUse {
-    /// Objects that claim it at their place.
-    pub objects: u64,
-    /// Objects that depend on this key alone.
-    pub sole: u64,
-    /// Objects that it was proven to open. Zero if the audit did not ask, like the next three.
-    pub proven: u64,
-    /// Objects whose data key it unwrapped, without a proof that this is their body's.
-    pub unwrapped: u64,
-    /// Objects with a wrapped key under it that was disproved.
-    pub disproved: u64,
-    /// Objects with a wrapped key under it that could not be asked about.
-    pub unknown: u64,
-}
-
-impl Summary for AuditSummary {
-    type Outcome = AuditedObject;
-
-    fn record(&mut self, object: &AuditedObject) {
-        self.objects += 1;
-        // The store claims the lengths.
-        let size = object.object.size.unwrap_or_default();
-        self.stored_bytes = self.stored_bytes.saturating_add(size);
-        *self.kinds.entry(object.kind).or_default() += 1;
-        if let Some(problem) = &object.problem {
-            *self.problems.entry(problem.kind().name()).or_default() += 1;
-        }
-        if let Some(proof) = &object.proof {
-            *self.proofs.entry(proof.name()).or_default() += 1;
-        }
-        let at_place = |key: &&AuditedKey| key.is_at_place;
-        let names = |keys: &mut dyn Iterator<Item = &AuditedKey>| -> BTreeSet<String> {
-            keys.map(|key| key.wrapping_key.clone()).collect()
-        };
-        let here = names(&mut object.keys.iter().filter(at_place));
-        let elsewhere = names(&mut object.keys.iter().filter(|key| !key.is_at_place));
-        for name in &here {
-            if let Some(uses) = bounded((&mut self.keys, MAX_NAMES), name.clone(), &mut self.others)
-            {
-                let own = object.keys.iter().filter(at_place);
-                let own = || own.clone().filter(|key| key.wrapping_key == *name);
-                uses.objects += 1;
-                uses.sole += u64::from(object.dependence(name) == Dependence::Sole);
-                uses.proven += u64::from(own().any(|key| key.proof.is_proven()));
-                let has = |proof| u64::from(own().any(|key| key.proof == proof));
-                let is_unwrapped =
-                    |key: &AuditedKey| matches!(key.proof, AuditedProof::Unwrapped { .. });
-                uses.unwrapped += u64::from(own().any(is_unwrapped));
-                uses.disproved += has(AuditedProof::Disproved);
-                uses.unknown += has(AuditedProof::Unknown);
-            }
-        }
-        for name in elsewhere.difference(&here) {
-            if let Some(count) =
-                bounded((&mut self.elsewhere, MAX_NAMES), name.clone(), &mut self.others)
-            {
-                *count += 1;
-            }
-        }
-        let asked = object.keys.iter().filter(|key| key.material != AuditedMaterial::NotAsked);
-        let materials: BTreeSet<_> =
-            asked.map(|key| (key.wrapping_key.clone(), key.material.clone())).collect();
-        for material in materials {
-            if let Some(count) =
-                bounded((&mut self.materials, MAX_NAMES), material, &mut self.others)
-            {
-                *count += 1;
-            }
-        }
-        let shared: BTreeMap<_, _> = object
-            .keys
-            .iter()
-            .filter_map(|key| Some((key.intermediate.clone()?, key.scope.clone())))
-            .collect();
-        for (id, scope) in shared {
-            if let Some(uses) =
-                bounded((&mut self.intermediate_keys, MAX_NAMES), id, &mut self.others)
-            {
-                uses.objects += 1;
-                uses.scope = uses.scope.take().or(scope);
-            }
-        }
-        for name in &object.missing {
-            if let Some(count) =
-                bounded((&mut self.missing, MAX_NAMES), name.clone(), &mut self.others)
-            {
-                *count += 1;
-            }
-        }
-        if object.kind == ObjectKind::Sealwax || !object.keys.is_empty() {
-            let regions = object.regions(&[]).into_iter().collect();
-            if let Some(count) = bounded((&mut self.regions, MAX_NAMES), regions, &mut self.others)
-            {
-                *count += 1;
-            }
-        }
-    }
-
-    fn objects(&self) -> u64 {
-        self.objects
-    }
-
-    /// Returns the number of objects that could not be read or have a fault.
-    fn failed(&self) -> u64 {
-        self.problems.values().sum()
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
+    use super::{audit_summary::MAX_NAMES, *};
+    use crate::engine::Summary as _;
 
     pub(crate) const EAST: &str =
         "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -868,25 +747,60 @@ pub(crate) mod tests {
         assert!(!found.lacks("us-east-1", &[]) && found.lacks("us-west-2", &[]));
     }
 
-    #[test]
-    fn a_summary_counts_the_objects_that_share_an_intermediate_key() {
-        let shared = |name: &str, id: &str| AuditedKey {
+    fn under(name: &str, id: &str) -> AuditedKey {
+        AuditedKey {
             intermediate: Some(id.to_owned()),
             scope: Some("b/".to_owned()),
             ..claimed(name)
+        }
+    }
+
+    #[test]
+    fn a_summary_counts_the_objects_that_share_an_intermediate_key() {
+        let detached = |id: &str| {
+            let key = DetachedKey { id: id.to_owned(), scope: Some("b/".to_owned()) };
+            AuditedObject { detached: vec![key], ..with([]) }
         };
         let mut summary = AuditSummary::default();
+        assert_eq!(summary.objects_per_intermediate_key(), None);
         for object in [
-            with([shared(EAST, "id-1"), shared(WEST, "id-1")]),
-            with([shared(EAST, "id-1")]),
-            with([shared(EAST, "id-2"), claimed(WEST)]),
+            with([under(EAST, "id-1"), under(WEST, "id-1")]),
+            with([under(EAST, "id-1")]),
+            with([under(EAST, "id-2"), claimed(WEST)]),
+            with([under(EAST, "id-1"), under(EAST, "id-2")]),
+            detached("id-3"),
+            AuditedObject { detached: detached("id-3").detached, ..with([under(EAST, "id-3")]) },
             sealed(&[EAST]),
         ] {
             summary.record(&object);
         }
         let uses = |objects| IntermediateKeyUse { scope: Some("b/".to_owned()), objects };
-        let expected = [("id-1".to_owned(), uses(2)), ("id-2".to_owned(), uses(1))];
+        let expected = [("id-1", 3), ("id-2", 2), ("id-3", 2)];
+        let expected = expected.map(|(id, objects)| (id.to_owned(), uses(objects)));
         assert_eq!(summary.intermediate_keys, expected.into());
+        assert_eq!(summary.under_intermediate_keys, 6, "each object once");
+        assert!(summary.has_all_intermediate_keys());
+        assert_eq!(summary.objects_per_intermediate_key(), Some(7.0 / 3.0));
+    }
+
+    /// Ids are claims, of which a writer to the bucket can invent any number.
+    #[test]
+    fn intermediate_keys_are_counted_exactly_up_to_a_bound() {
+        let mut summary = AuditSummary::default();
+        for n in 0..MAX_NAMES {
+            summary.record(&with([under(EAST, &format!("{n}"))]));
+        }
+        assert!(summary.has_all_intermediate_keys());
+        for id in ["0", "new", "new", "newer"] {
+            summary.record(&with([under(EAST, id)]));
+        }
+        assert_eq!(summary.intermediate_keys.len(), MAX_NAMES);
+        assert_eq!(summary.intermediate_keys["0"].objects, 2);
+        assert_eq!((summary.under_other_intermediate_keys, summary.others), (3, 0));
+        assert_eq!(summary.under_intermediate_keys, MAX_NAMES as u64 + 4);
+        assert!(!summary.has_all_intermediate_keys());
+        let per_key = summary.objects_per_intermediate_key();
+        assert_eq!(per_key, Some((MAX_NAMES as f64 + 4.0) / MAX_NAMES as f64));
     }
 
     /// A multi-Region key whose replica was deleted must not pass for one that is there.

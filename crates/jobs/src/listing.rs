@@ -8,6 +8,7 @@ mod location;
 
 use std::{
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -49,7 +50,7 @@ pub struct Listing {
     /// Prefix that the caller named; `None` if the caller named each object.
     named: Option<String>,
     key_store: KeyStorePolicy,
-    left_alone: LeftAlone,
+    left_alone: LeftAloneCounter,
 }
 
 /// Objects of a key store that a [`Listing`] left alone.
@@ -60,6 +61,25 @@ pub struct LeftAlone {
     pub objects: u64,
     /// Length of their stored bodies in bytes.
     pub bytes: u64,
+}
+
+/// Count of what a [`Listing`] leaves alone, while a job reads it.
+#[derive(Debug, Clone, Default)]
+pub struct LeftAloneCounter(Arc<Mutex<LeftAlone>>);
+
+impl LeftAloneCounter {
+    /// Returns the count so far.
+    #[must_use]
+    pub fn so_far(&self) -> LeftAlone {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, object: &ListedObject) {
+        let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        count.objects += 1;
+        // The store claims the lengths.
+        count.bytes = count.bytes.saturating_add(object.size.unwrap_or_default());
+    }
 }
 
 impl Listing {
@@ -111,7 +131,7 @@ impl Listing {
         work: impl FnOnce(Output) -> F,
     ) -> Self {
         let objects = Background::spawn(("list", "the list", ErrorKind::InvalidListing), work);
-        let (key_store, left_alone) = (KeyStorePolicy::off(), LeftAlone::default());
+        let (key_store, left_alone) = (KeyStorePolicy::off(), LeftAloneCounter::default());
         Self { objects, named, key_store, left_alone }
     }
 
@@ -130,7 +150,13 @@ impl Listing {
     /// Returns the count of objects that were left alone so far.
     #[must_use]
     pub fn left_alone(&self) -> LeftAlone {
-        self.left_alone
+        self.left_alone.so_far()
+    }
+
+    /// Returns the counter of [`left_alone`](Self::left_alone), for a listing that a job takes.
+    #[must_use]
+    pub fn left_alone_counter(&self) -> LeftAloneCounter {
+        self.left_alone.clone()
     }
 
     fn leaves_alone(&self, object: &ListedObject) -> bool {
@@ -146,11 +172,7 @@ impl Stream for Listing {
         loop {
             let next = ready!(Pin::new(&mut self.objects).poll_next(context));
             match next {
-                Some(Ok(object)) if self.leaves_alone(&object) => {
-                    self.left_alone.objects += 1;
-                    let bytes = object.size.unwrap_or_default();
-                    self.left_alone.bytes = self.left_alone.bytes.saturating_add(bytes);
-                }
+                Some(Ok(object)) if self.leaves_alone(&object) => self.left_alone.add(&object),
                 next => return Poll::Ready(next),
             }
         }

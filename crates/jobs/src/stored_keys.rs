@@ -28,6 +28,7 @@ mod verify_keys;
 
 use std::collections::BTreeMap;
 
+use sealwax_s3::{Error, ListStoredKeys};
 use serde::Serialize;
 
 pub use self::{
@@ -40,6 +41,35 @@ use crate::bounded::bounded;
 const DEFAULT_CONCURRENCY: usize = 64;
 /// Number of names that are counted separately. Names are claims, and can be any number.
 const MAX_NAMES: usize = 1_000;
+
+/// Counts of a key store, by its listing alone: the names there are claims.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StoredKeyCounts {
+    /// Intermediate keys.
+    pub intermediate_keys: u64,
+    /// Key objects of these.
+    pub key_objects: u64,
+    /// Objects below the prefix that have no name of a key object.
+    pub others: u64,
+}
+
+impl StoredKeyCounts {
+    /// Counts what `listing` has left. It costs one `ListObjectsV2` for 1,000 objects, and takes constant
+    /// memory.
+    ///
+    /// # Errors
+    /// As [`ListStoredKeys::next_key`].
+    pub async fn of(mut listing: ListStoredKeys) -> Result<Self, Error> {
+        let mut counts = Self::default();
+        while let Some(key) = listing.next_key().await? {
+            counts.intermediate_keys += 1;
+            counts.key_objects += key.key_objects();
+        }
+        counts.others = listing.strays();
+        Ok(counts)
+    }
+}
 
 /// Counts by the name of a wrapping key, of at most 1,000 names. Serialized as a map.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

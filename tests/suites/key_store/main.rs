@@ -1,5 +1,6 @@
 //! The key store: the wrapped forms of intermediate keys in the bucket.
 
+mod audit;
 mod detached;
 mod hostile;
 mod jobs;

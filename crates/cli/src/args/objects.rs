@@ -1,10 +1,14 @@
 //! Arguments that select the objects of a bulk command.
 
-use std::pin::Pin;
+use std::{
+    future::ready,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use clap::Args;
 use futures_util::{Stream, TryStreamExt as _};
-use sealwax_jobs::listing::{Listing, ManifestLocation};
+use sealwax_jobs::listing::{LeftAloneCounter, Listing, ManifestLocation};
 use sealwax_s3::{Error, ListedObject, SealedClient};
 
 use super::prefix::Prefix;
@@ -65,7 +69,42 @@ impl ObjectsArgs {
 }
 
 /// Objects of a listing.
-pub(crate) type Objects = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>;
+pub(crate) struct Objects {
+    objects: Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>,
+    left_alone: LeftAloneCounter,
+}
+
+impl Objects {
+    /// Returns the counter of the objects in a key store that the listing leaves alone.
+    pub(crate) fn left_alone(&self) -> LeftAloneCounter {
+        self.left_alone.clone()
+    }
+
+    /// Leaves out the objects that are not `wanted`.
+    fn filter(self, wanted: impl Fn(&ListedObject) -> bool + Send + 'static) -> Self {
+        let objects = Box::pin(self.objects.try_filter(move |object| ready(wanted(object))));
+        Self { objects, ..self }
+    }
+
+    /// Calls `each` with each object.
+    pub(crate) fn inspect(self, each: impl Fn(&ListedObject) + Send + 'static) -> Self {
+        Self { objects: Box::pin(self.objects.inspect_ok(each)), ..self }
+    }
+}
+
+impl From<Listing> for Objects {
+    fn from(listing: Listing) -> Self {
+        Self { left_alone: listing.left_alone_counter(), objects: Box::pin(listing) }
+    }
+}
+
+impl Stream for Objects {
+    type Item = Result<ListedObject, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.objects.as_mut().poll_next(context)
+    }
+}
 
 /// Source of a bulk command's objects.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +136,7 @@ impl ObjectSource<'_> {
             let is_named = if single { object.key == key } else { object.key.starts_with(&key) };
             all || object.bucket == bucket && is_named
         };
-        Box::pin(listing.try_filter(move |object| std::future::ready(wanted(object))))
+        Objects::from(listing).filter(wanted)
     }
 
     /// Returns the listing's name. It is part of a job's identity, so it must stay the same.
@@ -149,6 +188,6 @@ impl ObjectsArgs {
             return objects;
         }
         let key = self.prefix.key.clone();
-        Box::pin(objects.try_filter(move |object| std::future::ready(object.key == key)))
+        objects.filter(move |object| object.key == key)
     }
 }

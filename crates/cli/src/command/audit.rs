@@ -15,15 +15,17 @@ use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     Summary as _,
     audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
+    stored_keys::StoredKeyCounts,
 };
-use sealwax_s3::{KmsKeyArn, ObjectKind, envelope::Keyring, error_chain};
+use sealwax_s3::{ErrorKind, KmsKeyArn, ObjectKind, SealedClient, envelope::Keyring, error_chain};
 
 pub(crate) use self::args::AuditArgs;
 use self::{
-    audit_output::{Counts, Line, table},
+    audit_output::{Counts, KeyStoreCounts, Line, table},
     audit_report::{Collected, KIND, Report},
 };
 use crate::{
+    args::KeyId,
     console::Lines,
     failure::{Exit, Failure, Unfinished},
     interrupt::unless_stopped,
@@ -51,13 +53,19 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     let client = session.client_builder_of(&args.objects.prefix.bucket, keyring);
     let client = client.s3ec(args.s3ec.settings()?).build();
     let listing = args.objects.list(&client);
+    let left_alone = listing.left_alone();
     let (mut lines, mut summary) = (Lines::new(), AuditSummary::default());
     // Objects about which a question has no answer, without those that have a problem.
     let (mut unknown, mut listed) = (0, 0);
     let progress = Cleared(session.job_progress(None));
     let counting = progress.0.count(|| args.objects.list_again(&client));
+    let mut key_store = KeyStoreCounts::default();
     let done = unless_stopped(async {
-        let mut audit = Audit::new(client).concurrency(args.objects.concurrency.into());
+        key_store = counted_keys(&client, &args.objects.prefix.bucket).await?;
+        if let Some(problem) = &key_store.problem {
+            session.say(format!("warning: {problem}: its keys don't count"));
+        }
+        let mut audit = Audit::new(client.clone()).concurrency(args.objects.concurrency.into());
         if asks_material {
             audit = audit.key_material();
         }
@@ -87,10 +95,12 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     })
     .await;
     drop((counting, progress));
+    key_store.left_out = left_alone.so_far();
+    let counts = Counts::new(&summary, &key_store);
     match (args.json, filter.lists_any()) {
-        (true, _) => lines.json(&serde_json::json!({ "summary": Counts::new(&summary) }))?,
+        (true, _) => lines.json(&serde_json::json!({ "summary": counts }))?,
         (false, false) => {
-            lines.line(table(&summary, Width::of(&io::stdout())).trim_end())?;
+            lines.line(table(&summary, &key_store, Width::of(&io::stdout())).trim_end())?;
         }
         (false, true) => session.say(format!("{} audited", Counted(summary.objects, "object"))),
     }
@@ -107,7 +117,8 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     }
     if let Some(files) = files {
         let provenance = Provenance::of(session, started).await;
-        let report = Report::new(session, &args, provenance, &summary, unknown, collected);
+        let counted = (&summary, &key_store);
+        let report = Report::new(session, &args, provenance, counted, unknown, collected);
         let written = files.write(&report, report.page(&summary))?;
         session.say(format!("report: {}", written.text()));
     }
@@ -136,6 +147,25 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     }
 }
 
+/// Counts the keys in the bucket's key store, if the client reads one.
+async fn counted_keys(client: &SealedClient, bucket: &str) -> Result<KeyStoreCounts, Failure> {
+    let mut counts = KeyStoreCounts::default();
+    if client.key_store().prefix().is_none() {
+        return Ok(counts);
+    }
+    let stored = client.stored_keys(bucket)?;
+    match StoredKeyCounts::of(stored.list()).await {
+        Ok(stored) => counts.stored = Some(stored),
+        // The audit's other reads take a denied list as an empty one.
+        Err(error) if error.kind() == ErrorKind::AccessDenied => {
+            counts.problem =
+                Some(format!("the caller may not list s3://{bucket}/{}", stored.prefix()));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(counts)
+}
+
 /// Prints the problem of an object that is not listed.
 fn print_problem(object: &AuditedObject, problem: &sealwax_s3::Error) {
     let line = format!("failed: {}: {}\n", object.object, Printable(&error_chain(problem)));
@@ -147,6 +177,7 @@ fn print_problem(object: &AuditedObject, problem: &sealwax_s3::Error) {
 struct Filter {
     lacks: Vec<String>,
     depends_on: Vec<KmsKeyArn>,
+    intermediate_keys: Vec<KeyId>,
     solely: bool,
     unsealed: bool,
     stale: bool,
@@ -159,6 +190,7 @@ impl Filter {
         Self {
             lacks: args.lacks.clone(),
             depends_on: args.depends_on.clone(),
+            intermediate_keys: args.intermediate_key.clone(),
             solely: args.solely,
             unsealed: args.unsealed,
             stale: args.stale,
@@ -173,6 +205,7 @@ impl Filter {
             || self.stale
             || !self.lacks.is_empty()
             || !self.depends_on.is_empty()
+            || !self.intermediate_keys.is_empty()
     }
 
     /// `true` if the answer to --lacks or --depends-on is unknown: the object may have other keys.
@@ -181,6 +214,14 @@ impl Filter {
         let lacks = |region: &String| object.lacks(region, &self.replicated_to);
         object.may_have_other_keys
             && (self.depends_on.iter().any(depends) || self.lacks.iter().any(lacks))
+    }
+
+    /// `true` if the object is under one of the intermediate keys.
+    fn is_under_one(&self, object: &AuditedObject) -> bool {
+        !self.intermediate_keys.is_empty() && {
+            let under = object.intermediate_keys();
+            self.intermediate_keys.iter().any(|key| under.contains_key(key.id()))
+        }
     }
 
     /// Returns the line of a matching object. An object that could not be read matches every
@@ -195,6 +236,7 @@ impl Filter {
             || self.unsealed && object.kind == ObjectKind::Unsealed
             || self.stale && object.keys.iter().any(|key| is_stale(&key.material))
             || self.lacks.iter().any(|region| object.lacks(region, &self.replicated_to))
+            || self.is_under_one(object)
             || depends_as_asked;
         meant.then(|| Line::new(object, depends.map(Dependence::name)))
     }

@@ -368,11 +368,11 @@ impl Listed {
 fn counted(objects: Objects) -> (Objects, Listed) {
     let listed = Listed::default();
     let count = listed.clone();
-    let objects = objects.inspect_ok(move |object| {
+    let objects = objects.inspect(move |object| {
         count.0.0.fetch_add(1, Ordering::Relaxed);
         count.0.1.fetch_add(object.size.unwrap_or_default(), Ordering::Relaxed);
     });
-    (Box::pin(objects), listed)
+    (objects, listed)
 }
 
 /// Returns the services in `region` whose requests are not refused before they leave this process.

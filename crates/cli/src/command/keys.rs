@@ -16,10 +16,9 @@ use sealwax_s3::{
     envelope::{EncryptedDataKey, Keyring, LOCAL_PROVIDER},
 };
 
-use self::args::KeyId;
 pub(crate) use self::args::KeysCommand;
 use crate::{
-    args::{Prefix, WrapKey},
+    args::{KeyId, Prefix, WrapKey},
     failure::{Exit, Failure},
     session::Session,
 };

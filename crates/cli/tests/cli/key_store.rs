@@ -179,7 +179,7 @@ fn keys_are_listed_rewrapped_and_verified() {
     let run = bucket.keys(&["ls", "--key", &east, "--lacking"]).run().exits(0);
     assert_eq!(text(&run), "");
 
-    let run = bucket.keys(&["inspect", &id]).run().exits(0);
+    let run = bucket.keys(&["inspect", "--", &id]).run().exits(0);
     let expected = format!("in objects too, context tenant=acme, scope {}/", bucket.scene.bucket);
     assert!(text(&run).contains(&expected), "{}", text(&run));
     assert!(text(&run).contains(&format!("  {east}\n    provider aws-kms\n")), "{}", text(&run));
@@ -269,7 +269,7 @@ fn a_detached_object_needs_the_key_store_and_is_shredded_by_its_key() {
     run.says("all versions are deleted; not seen, and not deleted: replicas of the bucket")
         .says("would delete 1 version of 1 intermediate key for ever; nothing was deleted");
     assert_eq!(get(&["--key-store"]).exits(0).stdout, b"1");
-    let run = bucket.keys(&["shred", id, "--yes", "--json"]).run().exits(0);
+    let run = bucket.keys(&["shred", "--yes", "--json", "--", id]).run().exits(0);
     let lines = json_lines(&run);
     assert_eq!(
         (&lines[0]["deleted"], &lines[0]["key"]),
@@ -484,4 +484,129 @@ fn the_doctor_finds_settings_that_endanger_key_objects() {
     );
     let run = Sealwax::new(["doctor", &bucket.uri(), "--read-only", "--json"]).run().exits(0);
     assert_eq!(of(&run), [], "no key store is used");
+}
+
+/// Text of an audit: each line without the blanks around it.
+fn trimmed(run: &Run) -> Vec<String> {
+    text(run).lines().map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn an_audit_tells_what_is_under_an_intermediate_key() {
+    let bucket = Bucket::made("audited", |s3, bucket| {
+        s3.make_bucket(bucket);
+        s3.version(bucket);
+    });
+    bucket.filled(&FILES, &["--detached-keys"]);
+    let key = bucket.only();
+    let id = key.split('/').nth(1).expect("an id").to_owned();
+    let other = bucket.scene.beside("other");
+    other.put(b"older", &["--key-cache"]).exits(0);
+    other.put(b"newer", &[]).exits(0);
+    let uri = bucket.uri();
+    let audit = |more: &[&str]| Sealwax::new(["audit", &uri]).args(more).run();
+
+    let run = audit(&[]).exits(0);
+    let lines = trimmed(&run);
+    assert!(
+        lines.contains(&"3  objects under 1 intermediate key, 3.0 per key".into()),
+        "{lines:?}"
+    );
+    assert!(lines.iter().any(|line| *line == format!("3  {id} {}/", bucket.scene.bucket)));
+    let left_out = lines.iter().find(|line| line.contains("key store")).expect("a line");
+    assert!(left_out.starts_with("1  object of the key store left out, "), "{left_out}");
+    let run = audit(&["--key-store", "--versions"]).exits(0);
+    let lines = trimmed(&run);
+    for line in [
+        "4  objects under 2 intermediate keys, 2.0 per key",
+        "1  key object of 1 intermediate key in the key store",
+    ] {
+        assert!(lines.contains(&line.into()), "{line}: {lines:?}");
+    }
+    let run = audit(&["--json", "--key-store"]).exits(0);
+    let summary = json_lines(&run).pop().expect("a summary")["summary"].clone();
+    let expected = serde_json::json!({
+        "objects": 3, "keys": 1, "keys_are_all": true, "objects_per_key": 3.0,
+    });
+    assert_eq!(summary["under_intermediate_keys"], expected);
+    let stored = &summary["key_store"];
+    assert_eq!(stored["left_out"]["objects"], 1);
+    assert!(stored["left_out"]["stored_bytes"].as_u64() > Some(100), "{stored}");
+    let expected = serde_json::json!({ "intermediate_keys": 1, "key_objects": 1, "others": 0 });
+    assert_eq!(stored["stored"], expected);
+    let run = audit(&["--json"]).exits(0);
+    assert_eq!(
+        json_lines(&run).pop().expect("a summary")["summary"]["key_store"]["stored"],
+        Value::Null
+    );
+
+    // What hangs on the key, with or without the key store, before it is shredded.
+    for name in [&id, &key] {
+        let run = audit(&["--versions", "--intermediate-key", name, "--json"]).exits(0);
+        let lines = json_lines(&run);
+        let mut listed: Vec<_> = lines.iter().filter_map(|it| it["object"].as_str()).collect();
+        listed.sort_unstable();
+        let expected = ["a", "b", "sub/c"].map(|name| format!("{}/{name}", bucket.scene.uri()));
+        assert_eq!(listed, expected, "{name}");
+        assert_eq!(lines[0]["detached"], serde_json::json!([id]));
+    }
+    let run = audit(&["--intermediate-key", &id, "--fail-if-any"]).exits(9);
+    assert!(text(&run).contains(&format!(", detached intermediate key {id}\n")), "{}", text(&run));
+    let unused = "A".repeat(43);
+    let run = audit(&["--intermediate-key", &unused, "--fail-if-any"]).exits(0);
+    assert_eq!(text(&run), "");
+    audit(&["--intermediate-key", "id"]).exits(2).says("must be an id of 43 characters");
+    let both = ["--versions", "--intermediate-key", &unused, "--intermediate-key", &id];
+    assert_eq!(text(&audit(&both).exits(0)).lines().count(), 3);
+
+    bucket
+        .keys(&["shred", &key, "-n"])
+        .run()
+        .exits(0)
+        .says(&format!("their objects: sealwax audit {uri} --versions --intermediate-key={id}\n"));
+}
+
+/// The objects' own keys are all in the lost Region.
+#[test]
+fn a_drill_passes_by_key_objects_alone_and_leaves_them_alone() {
+    let mut scene = Scene::new("drilled");
+    scene.bucket = crate::support::server_env("SEALWAX_WEST_BUCKET");
+    let (s3, uri, east, west) = (RawS3::new(), scene.uri(), east_key(), west_key());
+    let prefix = format!("{}/keys/", scene.key);
+    let store = format!("--key-store={prefix}");
+    let source = folder(&scene, &FILES);
+    let there = ["--region", "us-west-2", &store];
+    let put = Sealwax::new(["put"]).args([&source]).args([&uri, "-r", "--key", &east]);
+    put.args(["--key-cache"]).args(there).run().exits(0);
+    let objects = || s3.keys(&scene.bucket, &prefix);
+    assert_eq!(objects().len(), 1);
+
+    let report = |name: &str| scene.path(name).with_extension("json");
+    let drill = |name: &str, more: &[&str]| {
+        let run = Sealwax::new(["drill", &format!("{uri}/"), "--block", "us-east-1", "--report"]);
+        let run = run.args([scene.path(name)]).args(there).args(more).run();
+        let json = fs::read_to_string(report(name)).expect("a report");
+        (run, serde_json::from_str::<Value>(&json).expect("JSON"))
+    };
+    let (run, json) = drill("without", &["--key", &west, "--key", &east]);
+    run.exits(8).says("3 objects: 0 opened, 3 failed");
+    assert_eq!((&json["passed"], &json["counts"]["objects"]), (&false.into(), &3.into()));
+    assert_eq!(
+        (&json["failures"][0]["reason"], &json["failures"][0]["objects"]),
+        (&"unavailable".into(), &3.into())
+    );
+    assert_eq!(json["blocked"][0]["objects_with_no_other_key"], 3);
+
+    let bucket = format!("s3://{}", scene.bucket);
+    let rewrap = Sealwax::new(["keys", "rewrap", &bucket, "--add", &west, "--key", &east]);
+    rewrap.args(there).run().exits(0);
+    let stored = objects();
+    assert_eq!(stored.len(), 2);
+    let (run, json) = drill("with", &["--key", &west, "--key", &east, "--full"]);
+    run.exits(0).says("3 objects: 3 opened");
+    assert_eq!((&json["passed"], &json["counts"]["objects"]), (&true.into(), &3.into()));
+    assert_eq!(json["blocked"][0]["objects_with_key"], 3);
+    assert_eq!(json["blocked"][0]["objects_with_no_other_key"], 0);
+    assert_eq!(json["kms_keys"][0]["wrapping_key"], west);
+    assert_eq!(objects(), stored, "they are left alone");
 }

@@ -1,7 +1,7 @@
 //! Reads which keys objects depend on.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::{EncryptedDataKey, ObjectHeader, metadata};
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader, SharedKeySlot, metadata};
 
 use super::{Handle, object_setters};
 use crate::{
@@ -46,14 +46,13 @@ pub struct InspectOutput {
     /// Encrypted data keys of a sealed object: those in its metadata, then those that only its
     /// sidecar has, then those that only the key store has.
     pub keys: Vec<InspectedKey>,
-    /// Ids of the detached intermediate keys that the object depends on. Their wrapped keys are in a
-    /// key store alone.
-    pub detached: Vec<String>,
+    /// Data keys under detached intermediate keys, whose wrapped keys are in a key store alone.
+    pub detached: Vec<SharedKeySlot>,
     /// Wrapping keys that the object still lacks, by its metadata and its sidecar.
     pub missing: Vec<String>,
     /// `true` if the object may have keys that are not in `keys`: it does not name its wrapping key,
-    /// its sidecar cannot be used, its keys are detached and no key store is read, or it is itself the sidecar or instruction file of an object and
-    /// the client does not look for such a file.
+    /// its sidecar cannot be used, its keys are detached and no key store is read, or it is itself the
+    /// sidecar or instruction file of an object and the client does not look for such a file.
     pub may_have_other_keys: bool,
     /// Generation of a sealed object.
     pub generation: Option<u32>,
@@ -217,7 +216,7 @@ async fn inspect_sealed(
     Ok(InspectOutput {
         kind: ObjectKind::Sealwax,
         keys,
-        detached: joined.detached().iter().map(|it| it.intermediate_id().to_string()).collect(),
+        detached: joined.detached().to_vec(),
         missing: joined.missing().iter().map(|it| it.wrapping_key().to_owned()).collect(),
         may_have_other_keys: problem.is_some() || is_unread,
         generation: Some(joined.generation()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use sealwax_s3::KmsKeyArn;
 
-use crate::args::{ObjectsArgs, ReaderArgs, S3ecPolicyArgs};
+use crate::args::{KeyId, ObjectsArgs, ReaderArgs, S3ecPolicyArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,22 +14,24 @@ Examples:
   sealwax audit s3://bucket \\
       --inventory s3://inventories/bucket/2026-11-23T00-00Z/manifest.json
 
-Before a key is deleted, for a monitor, and for `rewrap --refresh`:
+Before a key goes, for a monitor, and for `rewrap --refresh`:
   sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\"
+  sealwax audit s3://bucket --versions --intermediate-key \"$ID\"
   sealwax audit s3://bucket --prove --lacks us-west-2 --fail-if-any \\
       --report audits/
   sealwax audit s3://bucket --stale --json | jq -r .object";
 
 /// Count or list objects by the keys they claim.
 ///
-/// Without --lacks, --depends-on, --unsealed, --stale or --list, prints counts by format, wrapping
-/// key and Region. With any of them, prints one line for each matching object. Without --prove,
-/// keys are what the metadata claims, and anyone who can write to the bucket can claim them. A key
-/// counts only if it is bound to the object's place, or with --replica-of to the source's.
+/// Without --lacks, --depends-on, --intermediate-key, --unsealed, --stale or --list, prints counts by
+/// format, wrapping key, Region and intermediate key. With any of them, prints one line for each
+/// matching object. Without --prove, keys are what the metadata claims, and anyone who can write to the
+/// bucket can claim them. A key counts only if it is bound to the object's place, or with --replica-of
+/// to the source's.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
-    group = ArgGroup::new("question").args(["lacks", "depends_on", "unsealed", "stale"]).multiple(true),
+    group = ArgGroup::new("question").args(["lacks", "depends_on", "intermediate_key", "unsealed", "stale"]).multiple(true),
 )]
 pub(crate) struct AuditArgs {
     #[command(flatten)]
@@ -56,6 +58,14 @@ pub(crate) struct AuditArgs {
     /// With --depends-on: only objects that no other key opens, as far as is known
     #[arg(long, requires = "depends_on", help_heading = "Objects to list")]
     pub(crate) solely: bool,
+
+    /// List objects under this intermediate key, by its id or as `sealwax keys ls` shows it; repeatable:
+    /// under any of them
+    ///
+    /// Metadata and sidecars name the id, whether the key is detached or not; --sidecars reads those.
+    /// With --versions, these are the objects that `sealwax keys shred` shreds if the key is detached.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, help_heading = "Objects to list")]
+    pub(crate) intermediate_key: Vec<KeyId>,
 
     /// List objects that are not sealed
     #[arg(long, help_heading = "Objects to list")]

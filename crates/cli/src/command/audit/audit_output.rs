@@ -2,9 +2,13 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use sealwax_jobs::audit::{
-    AuditSummary, AuditedKey, AuditedMaterial, AuditedObject, AuditedProof, IntermediateKeyUse,
-    KeyUse,
+use sealwax_jobs::{
+    audit::{
+        AuditSummary, AuditedKey, AuditedMaterial, AuditedObject, AuditedProof, DetachedKey,
+        IntermediateKeyUse, KeyUse,
+    },
+    listing::LeftAlone,
+    stored_keys::StoredKeyCounts,
 };
 use sealwax_s3::error_chain;
 use serde::Serialize;
@@ -21,6 +25,9 @@ pub(super) struct Line {
     format: &'static str,
     /// Claimed wrapping keys.
     wrapping_keys: Vec<Key>,
+    /// Ids of detached intermediate keys, whose wrapped keys are in a key store alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    detached: Vec<String>,
     /// Proof of the best of its keys; absent without `--prove`.
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<&'static str>,
@@ -109,6 +116,7 @@ impl Line {
             is_latest: found.object.is_latest,
             format: found.kind.name(),
             wrapping_keys: found.keys.iter().map(key).collect(),
+            detached: found.detached.iter().map(|DetachedKey { id, .. }| id.clone()).collect(),
             proof: found.proof.as_ref().map(AuditedProof::name),
             missing: found.missing.clone(),
             generation: found.generation,
@@ -126,7 +134,10 @@ impl Line {
         text.push_str(&format!(": {}", self.format));
         match self.depends {
             Some(depends) => text.push_str(&format!(", {depends}")),
-            None if self.may_have_other_keys => text.push_str(", unknown"),
+            // A detached object names what it depends on.
+            None if self.may_have_other_keys && self.detached.is_empty() => {
+                text.push_str(", unknown");
+            }
             None => {}
         }
         if let (true, Some(proof)) = (self.wrapping_keys.is_empty(), self.proof) {
@@ -141,6 +152,10 @@ impl Line {
             if !keys.is_empty() {
                 text.push_str(&format!(", {what} {}", keys.join(" ")));
             }
+        }
+        if !self.detached.is_empty() {
+            let ids = self.detached.join(" ");
+            text.push_str(&format!(", detached intermediate key {}", Printable(&ids)));
         }
         if let Some(problem) = &self.problem {
             text.push_str(&format!(": {}", Printable(problem)));
@@ -200,7 +215,10 @@ pub(super) struct Counts {
     /// Key materials of the wrapping keys, if requested.
     materials: Vec<MaterialCount>,
     regions: Vec<RegionsCount>,
+    under_intermediate_keys: UnderIntermediateKeys,
+    /// The first 10,000 of them.
     intermediate_keys: Vec<IntermediateKeyCount>,
+    key_store: KeyStoreCounts,
     missing: BTreeMap<String, u64>,
     problems: BTreeMap<&'static str, u64>,
     /// Counts that the lists have no room for.
@@ -233,6 +251,36 @@ struct MaterialCount {
     objects: u64,
 }
 
+/// Objects under intermediate keys.
+#[derive(Debug, Serialize)]
+struct UnderIntermediateKeys {
+    /// Objects, each once.
+    objects: u64,
+    /// Different intermediate keys: a lower bound unless `keys_are_all`.
+    keys: u64,
+    keys_are_all: bool,
+    /// Mean number of objects that share a key: an upper bound unless `keys_are_all`; null without keys.
+    objects_per_key: Option<f64>,
+}
+
+/// Counts of the key store.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct KeyStoreCounts {
+    /// Objects below its prefix, or the default one, that the audit left out.
+    #[serde(serialize_with = "left_out")]
+    pub(super) left_out: LeftAlone,
+    /// Keys that it has, by its listing; null if the audit read no key store, or may not list it.
+    pub(super) stored: Option<StoredKeyCounts>,
+    /// Why it could not be listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) problem: Option<String>,
+}
+
+fn left_out<S: serde::Serializer>(left_out: &LeftAlone, serializer: S) -> Result<S::Ok, S::Error> {
+    let LeftAlone { objects, bytes, .. } = *left_out;
+    serde_json::json!({ "objects": objects, "stored_bytes": bytes }).serialize(serializer)
+}
+
 #[derive(Debug, Serialize)]
 struct IntermediateKeyCount {
     id: String,
@@ -248,7 +296,7 @@ struct RegionsCount {
 }
 
 impl Counts {
-    pub(super) fn new(summary: &AuditSummary) -> Self {
+    pub(super) fn new(summary: &AuditSummary, key_store: &KeyStoreCounts) -> Self {
         let key = |(name, uses): (&String, &KeyUse)| KeyCount {
             wrapping_key: name.clone(),
             objects: uses.objects,
@@ -284,7 +332,14 @@ impl Counts {
             elsewhere: summary.elsewhere.clone(),
             materials: summary.materials.iter().map(materials).collect(),
             regions: summary.regions.iter().map(regions).collect(),
+            under_intermediate_keys: UnderIntermediateKeys {
+                objects: summary.under_intermediate_keys,
+                keys: summary.intermediate_keys.len() as u64,
+                keys_are_all: summary.has_all_intermediate_keys(),
+                objects_per_key: summary.objects_per_intermediate_key(),
+            },
             intermediate_keys: summary.intermediate_keys.iter().map(intermediate).collect(),
+            key_store: key_store.clone(),
             missing: summary.missing.clone(),
             problems: summary.problems.clone(),
             others: summary.others,
@@ -310,26 +365,73 @@ fn age(found: &AuditedMaterial) -> (&'static str, String) {
     }
 }
 
-/// Number of intermediate keys that the table lists; JSON has all.
+/// Number of intermediate keys that the table lists. JSON has the first 10,000.
 const LISTED_KEYS: usize = 10;
+
+/// Returns the sentence about intermediate keys: objects under them, keys, and objects for each key.
+pub(super) fn sharing(summary: &AuditSummary) -> Option<String> {
+    let per_key = summary.objects_per_intermediate_key()?;
+    let keys = Counted(summary.intermediate_keys.len() as u64, "intermediate key");
+    let (least, most) = match summary.has_all_intermediate_keys() {
+        true => ("", ""),
+        false => ("at least ", "at most "),
+    };
+    let objects = match summary.under_intermediate_keys {
+        1 => "object",
+        _ => "objects",
+    };
+    Some(format!("{objects} under {least}{keys}, {most}{per_key:.1} per key"))
+}
 
 /// Returns the part of the table about intermediate keys: those that most objects share.
 fn intermediate_keys(summary: &AuditSummary, width: Width) -> String {
+    let Some(sharing) = sharing(summary) else { return String::new() };
     let mut keys: Vec<_> = summary.intermediate_keys.iter().collect();
     keys.sort_by_key(|(_, uses)| Reverse(uses.objects));
     let mut table = NameTable::new(&["objects"], "intermediate key and its scope");
     for (id, IntermediateKeyUse { scope, objects, .. }) in keys.iter().take(LISTED_KEYS) {
         table.row([*objects], [format!("{id} {}", scope.as_deref().unwrap_or("(any)"))]);
     }
-    let mut text = table.text(width);
+    let mut text = format!("\n{:>12}  {sharing}\n", summary.under_intermediate_keys);
+    text.push_str(&table.text(width));
     if let more @ 1.. = keys.len().saturating_sub(LISTED_KEYS) {
         text.push_str(&format!("{:>12}  {} more\n", "", Counted(more as u64, "intermediate key")));
     }
     text
 }
 
+impl KeyStoreCounts {
+    /// Returns its part of the table.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some(StoredKeyCounts { intermediate_keys, key_objects, others, .. }) = self.stored {
+            let (keys, are) = (Counted(intermediate_keys, "intermediate key"), "in the key store");
+            text.push_str(&format!(
+                "{key_objects:>12}  {} of {keys} {are}\n",
+                objects_of_keys(key_objects)
+            ));
+            if others > 0 {
+                text.push_str(&format!("{others:>12}  other objects {are}\n"));
+            }
+        }
+        if self.left_out.objects > 0 {
+            let LeftAlone { objects, bytes, .. } = self.left_out;
+            let what = if objects == 1 { "object" } else { "objects" };
+            text.push_str(&format!(
+                "{objects:>12}  {what} of the key store left out, {} stored\n",
+                Counted(bytes, "byte")
+            ));
+        }
+        if text.is_empty() { text } else { format!("\n{text}") }
+    }
+}
+
+fn objects_of_keys(count: u64) -> &'static str {
+    if count == 1 { "key object" } else { "key objects" }
+}
+
 /// Returns the counts as a table for an output of this width.
-pub(super) fn table(summary: &AuditSummary, width: Width) -> String {
+pub(super) fn table(summary: &AuditSummary, key_store: &KeyStoreCounts, width: Width) -> String {
     let mut text =
         format!("{:>12}  bytes stored\n{:>12}  objects\n", summary.stored_bytes, summary.objects);
     for (kind, count) in &summary.kinds {
@@ -370,6 +472,7 @@ pub(super) fn table(summary: &AuditSummary, width: Width) -> String {
         text.push_str(&format!("{count:>12}  {}\n", Printable(&names)));
     }
     text.push_str(&intermediate_keys(summary, width));
+    text.push_str(&key_store.text());
     for (title, counts) in [
         ("wrapping key claimed for another place", &summary.elsewhere),
         ("wrapping key recorded as missing", &summary.missing),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     AuditArgs,
-    audit_output::{Counts, Line, materials},
+    audit_output::{Counts, KeyStoreCounts, Line, materials, sharing},
 };
 use crate::{
     figures::{number, size},
@@ -62,6 +62,7 @@ pub(super) struct Report {
 pub(super) struct Questions {
     pub(super) lacks: Vec<String>,
     pub(super) depends_on: Vec<String>,
+    pub(super) intermediate_keys: Vec<String>,
     pub(super) solely: bool,
     pub(super) unsealed: bool,
     pub(super) stale: bool,
@@ -111,6 +112,7 @@ impl Questions {
         Self {
             lacks: args.lacks.clone(),
             depends_on: args.depends_on.iter().map(|key| key.as_str().to_owned()).collect(),
+            intermediate_keys: args.intermediate_key.iter().map(ToString::to_string).collect(),
             solely: args.solely,
             unsealed: args.unsealed,
             stale: args.stale,
@@ -123,6 +125,7 @@ impl Questions {
     fn text(&self) -> Vec<String> {
         let lacks = self.lacks.iter().map(|region| format!("--lacks {region}"));
         let depends = self.depends_on.iter().map(|key| format!("--depends-on {key}"));
+        let under = self.intermediate_keys.iter().map(|key| format!("--intermediate-key {key}"));
         let flags = [
             (self.solely, "--solely"),
             (self.unsealed, "--unsealed"),
@@ -131,7 +134,7 @@ impl Questions {
         ];
         let flags =
             flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.to_owned());
-        lacks.chain(depends).chain(flags).collect()
+        lacks.chain(depends).chain(under).chain(flags).collect()
     }
 }
 
@@ -140,7 +143,7 @@ impl Report {
         session: &Session,
         args: &AuditArgs,
         provenance: Provenance,
-        summary: &AuditSummary,
+        (summary, key_store): (&AuditSummary, &KeyStoreCounts),
         unknown: u64,
         collected: Collected,
     ) -> Self {
@@ -156,8 +159,8 @@ impl Report {
             replica_of: session.places().0.map(str::to_owned),
             proven: args.prove,
             questions: Questions::of(args),
-            not_examined: limits(args, session.sidecars().is_some()),
-            summary: Counts::new(summary),
+            not_examined: limits(args, session.sidecars().is_some(), key_store),
+            summary: Counts::new(summary, key_store),
             matching,
             more_matching_objects: matching - lines.len() as u64,
             matching_objects: lines,
@@ -392,7 +395,9 @@ impl Report {
             let columns = vec!["wrapping key", "material", "age", "objects"];
             blocks.push(Block::Table(table("Key materials", columns, rows)));
         }
-        if !summary.intermediate_keys.is_empty() {
+        if let Some(sharing) = sharing(summary) {
+            let text = format!("{} {sharing}.", number(summary.under_intermediate_keys));
+            blocks.push(Block::Paragraph(vec![Text::plain(text)]));
             let rows = summary.intermediate_keys.iter().map(|(id, uses)| {
                 let scope = uses.scope.clone().unwrap_or_else(|| "(any)".to_owned());
                 vec![Text::code(id.clone()), Text::code(scope), Text::plain(number(uses.objects))]
@@ -460,11 +465,20 @@ fn table(
 }
 
 /// Returns what this audit does not show, in full sentences.
-fn limits(args: &AuditArgs, sidecars: bool) -> Vec<String> {
+fn limits(args: &AuditArgs, sidecars: bool, key_store: &KeyStoreCounts) -> Vec<String> {
     let mut limits = args.objects.left_out("audits");
     let mut add = |text: &str| limits.push(text.to_owned());
     if !sidecars {
         add("Keys in sidecars: --sidecars reads them.");
+    }
+    match (&key_store.stored, &key_store.problem) {
+        (_, Some(problem)) => add(&format!("Keys in the key store: {problem}.")),
+        (None, None) => add("Keys in a key store: --key-store reads them."),
+        (Some(_), None) => {}
+    }
+    if key_store.left_out.objects > 0 {
+        let objects = number_of_objects(key_store.left_out.objects);
+        add(&format!("{objects} below the key store's prefix."));
     }
     if args.prove {
         add("Keys that the caller does not read with: they stay claims.");
@@ -510,7 +524,19 @@ mod tests {
         summary.elsewhere = [(WEST.to_owned(), 2)].into();
         summary.missing = [(WEST.to_owned(), 3)].into();
         summary.problems = [("access-denied", 1), ("unsupported", 4)].into();
+        summary.under_intermediate_keys = 500;
+        for (id, objects) in [("id-1", 450), ("id-2", 50)] {
+            let uses = summary.intermediate_keys.entry(id.to_owned()).or_default();
+            (uses.objects, uses.scope) = (objects, Some("invoices/".to_owned()));
+        }
         summary
+    }
+
+    fn key_store() -> KeyStoreCounts {
+        let mut key_store = KeyStoreCounts::default();
+        key_store.left_out.objects = 12;
+        key_store.left_out.bytes = 6_144;
+        key_store
     }
 
     fn report(failed: u64, proven: bool) -> Report {
@@ -534,7 +560,7 @@ mod tests {
             proven,
             questions: Questions { lacks: vec!["us-west-2".to_owned()], ..Questions::default() },
             not_examined: vec!["The bodies: an audit reads none.".to_owned()],
-            summary: Counts::new(&summary()),
+            summary: Counts::new(&summary(), &key_store()),
             matching: 0,
             matching_objects: vec![],
             more_matching_objects: 0,

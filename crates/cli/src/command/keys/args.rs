@@ -1,11 +1,8 @@
 //! `sealwax keys`.
 
-use std::{fmt, str::FromStr};
-
 use clap::{ArgGroup, Args, Subcommand};
-use sealwax_s3::StoredKey;
 
-use crate::args::{Prefix, ReaderArgs, TypedKey, WrapKey};
+use crate::args::{KeyId, Prefix, ReaderArgs, TypedKey, WrapKey};
 
 const LS_EXAMPLES: &str = "\
 Examples:
@@ -85,7 +82,7 @@ pub(crate) struct KeysInspectArgs {
     #[arg(value_name = "s3://BUCKET", value_parser = bucket)]
     pub(crate) bucket: Prefix,
 
-    /// Intermediate keys, as `sealwax keys ls` shows them
+    /// Intermediate keys, as `sealwax keys ls` shows them; write `--` before one that begins with `-`
     #[arg(value_name = "ID", required = true)]
     pub(crate) ids: Vec<KeyId>,
 
@@ -112,7 +109,8 @@ pub(crate) struct KeysRewrapArgs {
     #[arg(value_name = "s3://BUCKET", value_parser = bucket)]
     pub(crate) bucket: Prefix,
 
-    /// Intermediate keys, as `sealwax keys ls` shows them [default: all]
+    /// Intermediate keys, as `sealwax keys ls` shows them; write `--` before one that begins with `-`
+    /// [default: all]
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<KeyId>,
 
@@ -159,7 +157,8 @@ pub(crate) struct KeysVerifyArgs {
     #[arg(value_name = "s3://BUCKET", value_parser = bucket)]
     pub(crate) bucket: Prefix,
 
-    /// Intermediate keys, as `sealwax keys ls` shows them [default: all]
+    /// Intermediate keys, as `sealwax keys ls` shows them; write `--` before one that begins with `-`
+    /// [default: all]
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<KeyId>,
 
@@ -175,6 +174,8 @@ pub(crate) struct KeysVerifyArgs {
 /// All versions of the key objects are deleted. Replicas of the bucket, copies of key objects and
 /// keys that running programs have cached are not seen: stop the writers first, wait for the age of
 /// their caches, and shred in each replica. Whoever kept a copy of a key object can put it back.
+///
+/// `sealwax audit s3://BUCKET --versions --intermediate-key ID` lists the objects under a key.
 #[derive(Debug, Args)]
 #[command(after_help = SHRED_EXAMPLES)]
 pub(crate) struct KeysShredArgs {
@@ -182,7 +183,7 @@ pub(crate) struct KeysShredArgs {
     #[arg(value_name = "s3://BUCKET", value_parser = bucket)]
     pub(crate) bucket: Prefix,
 
-    /// Intermediate keys, as `sealwax keys ls` shows them
+    /// Intermediate keys, as `sealwax keys ls` shows them; write `--` before one that begins with `-`
     #[arg(value_name = "ID", required = true)]
     pub(crate) ids: Vec<KeyId>,
 
@@ -221,53 +222,6 @@ pub(crate) struct KeysJobArgs {
     pub(crate) json: bool,
 }
 
-/// Intermediate key: its id, or the folder of its key objects, `CONTEXT/ID`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeyId {
-    /// With the folder, the slash included.
-    folder: Option<String>,
-    id: String,
-}
-
-impl KeyId {
-    /// Returns the folder of its key objects, if it is known.
-    pub(super) fn folder(&self) -> Option<&str> {
-        self.folder.as_deref()
-    }
-
-    /// `true` if this is the intermediate key.
-    pub(super) fn is_of(&self, key: &StoredKey) -> bool {
-        match &self.folder {
-            Some(folder) => key.folder() == *folder,
-            None => key.id().to_string() == self.id,
-        }
-    }
-}
-
-impl FromStr for KeyId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const LEN: usize = 43;
-        const FORM: &str =
-            "must be an id of 43 characters, or CONTEXT/ID, as `sealwax keys ls` shows";
-        let path = text.trim_end_matches('/');
-        let id = path.rsplit('/').next().unwrap_or_default();
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if id.len() != LEN || !id.bytes().all(is_plain) || path.matches('/').count() > 1 {
-            return Err(FORM);
-        }
-        let folder = path.contains('/').then(|| format!("{path}/"));
-        Ok(Self { folder, id: id.to_owned() })
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.folder.as_deref().unwrap_or(&self.id).trim_end_matches('/'))
-    }
-}
-
 /// Parses a bucket.
 fn bucket(text: &str) -> Result<Prefix, String> {
     let prefix: Prefix = text.parse()?;
@@ -284,21 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_intermediate_key_is_named_by_its_id_or_its_folder() {
-        let id = "A-_".repeat(14) + "z";
-        let plain: KeyId = id.parse().expect("an id");
-        assert_eq!((plain.folder(), plain.to_string()), (None, id.clone()));
-        for text in [format!("context/{id}"), format!("context/{id}/")] {
-            let key: KeyId = text.parse().expect("a folder");
-            assert_eq!(key.folder(), Some(&*format!("context/{id}/")));
-            assert_eq!(key.to_string(), format!("context/{id}"));
-        }
-        for text in
-            ["", "/", "short", &format!("a/b/{id}"), &format!("{id}x"), &id.replace('A', "+")]
-        {
-            let error = text.parse::<KeyId>().expect_err(text);
-            assert!(error.starts_with("must be an id of 43 characters"), "{text}: {error}");
-        }
+    fn a_key_store_is_named_by_its_bucket() {
         for text in ["s3://b", "s3://b/"] {
             assert_eq!(bucket(text).expect("a bucket").bucket, "b");
         }

@@ -68,6 +68,7 @@ pub(super) async fn run(session: &Session, args: KeysShredArgs) -> Result<(), Fa
         Counted(doomed.len() as u64, "intermediate key")
     );
     session.say(format!("{}; {UNSEEN}", bucket.text()));
+    session.say(format!("their objects: {}", list_objects(&store, &doomed)));
     if args.dry_run {
         session.say(format!("would delete {what}; {UNCHANGED}"));
         return Ok(());
@@ -105,6 +106,15 @@ pub(super) async fn run(session: &Session, args: KeysShredArgs) -> Result<(), Fa
         Counted(doomed.len() as u64, "intermediate key")
     ));
     Ok(())
+}
+
+/// Returns the command that lists the objects under the keys.
+fn list_objects(store: &Store, doomed: &[Doomed]) -> String {
+    let mut command = format!("sealwax audit s3://{} --versions", store.keys.bucket());
+    for key in doomed {
+        command.push_str(&format!(" --intermediate-key={}", key.id));
+    }
+    command
 }
 
 fn print_json(lines: &mut Lines, doomed: &[Doomed]) -> Result<(), Failure> {
