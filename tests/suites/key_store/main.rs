@@ -2,6 +2,7 @@
 
 mod audit;
 mod detached;
+mod drill;
 mod hostile;
 mod jobs;
 mod retire;
