@@ -1,6 +1,6 @@
 //! Key objects: the wrapped forms of intermediate keys in a key store.
 //!
-//! One object holds one wrapped form. It is written once and never changed, so that nothing can be
+//! One object holds one wrapped form. Nothing of it changes but the ciphertext, so that nothing can be
 //! lost on any store. All of it is a claim until a key service unwraps it. (FORMAT.md, "Key store".)
 
 use std::{collections::BTreeMap, fmt};

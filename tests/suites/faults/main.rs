@@ -186,3 +186,11 @@ async fn a_rewrap_of_keys_is_safe_at_each_request() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_of_keys_is_safe_at_each_request() {
+    assert_safe_everywhere(World::new(0).await, |world, plan, ledgers| {
+        stored_keys::refresh(world, plan, ledgers).boxed()
+    })
+    .await;
+}

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use sealwax_s3::{
     KeyChanges, KeyStorePolicy, SealedClient, SealedClientBuilder, StoredKey,
-    envelope::{CachingKeyring, Keyring, MultiKeyring, WrappedForms},
+    envelope::{
+        BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionMaterials, Keyring, KeyringError,
+        LocalKeyring, MultiKeyring, PlaintextDataKey, Unwrap, WrapContext, WrappedForms,
+    },
 };
 use sealwax_tests::{local_keyring, read, unique};
 
@@ -90,6 +93,94 @@ pub(crate) async fn rewrap(world: &World, plan: Plan, ledgers: &[Ledger]) -> Run
     }
     world.remove(&uri).await;
     Run { operation: "rewrap key", outcomes: vec![outcome], orphans: Orphans::default(), hidden }
+}
+
+/// A local key whose every ciphertext counts as one of an older key material.
+#[derive(Debug)]
+struct Rotated(LocalKeyring);
+
+impl Keyring for Rotated {
+    fn generate<'a>(
+        &'a self,
+        wrap_context: &'a WrapContext,
+        len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        self.0.generate(wrap_context, len)
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        self.0.wrap(data_key, wrap_context)
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+        self.0.rewrap(keys, wrap_context)
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        self.0.carry(key, key.wrap_context())
+    }
+
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
+        self.0.unwrap(keys)
+    }
+
+    fn accepts(&self, key: &EncryptedDataKey) -> bool {
+        self.0.accepts(key)
+    }
+
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        self.0.expected_keys(wrap_context)
+    }
+}
+
+/// Refreshes the only key object of an intermediate key. Whatever happens, the object opens.
+pub(crate) async fn refresh(world: &World, plan: Plan, ledgers: &[Ledger]) -> Run {
+    let policy = KeyStorePolicy::with_prefix(unique("keys"));
+    let uri = world.clean.object("put");
+    let writer = reader(world, &policy, detaching());
+    writer.put().uri(&uri).body(BEFORE).send().await.expect("put");
+    let key = only(&writer, uri.bucket()).await;
+    let form = async || {
+        let client = reader(world, &policy, local_keyring("a"));
+        let store = client.stored_keys(uri.bucket()).expect("a key store");
+        store.inspect(&key).await.expect("read").pop().expect("a key object")
+    };
+    let before = form().await;
+
+    let keyring = Rotated(local_keyring("a"));
+    let change = |builder: SealedClientBuilder| builder.key_store(policy.clone());
+    let planned = PlannedClient::with(&world.clean, plan, ledgers[0].clone(), 1, keyring, change);
+    let store = planned.client.stored_keys(uri.bucket()).expect("a key store");
+    let result = planned.run(store.rewrap(&key, &KeyChanges::new().refresh_keys())).await;
+    let outcome = Outcome::of(&result);
+
+    let client = reader(world, &policy, local_keyring("a"));
+    assert_eq!(read(&client, &uri).await.expect("its key object is there"), BEFORE);
+    let is_new = form().await != before;
+    let mut hidden = false;
+    match result {
+        // An answer that stays damaged holds no key.
+        Some(Ok(output)) if !output.report.kept.is_empty() => assert!(!is_new, "{output:?}"),
+        Some(Ok(output)) => assert!(is_new, "{output:?}"),
+        failed => {
+            hidden = is_new;
+            let could_know = failed.is_some() && !planned.ledger.hid_the_outcome();
+            assert!(!hidden || !could_know, "it was refreshed, but failed: {failed:?}");
+        }
+    }
+    world.remove(&uri).await;
+    Run { operation: "refresh key", outcomes: vec![outcome], orphans: Orphans::default(), hidden }
 }
 
 async fn only(client: &SealedClient, bucket: &str) -> StoredKey {

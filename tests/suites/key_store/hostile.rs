@@ -148,8 +148,10 @@ async fn more_key_objects_than_anybody_looks_at_hide_none_that_a_reader_can_name
         add().remove_key(stack.home.key.as_str()),
         KeyChanges::new().replace_keys(stack.keyring([&west().key])),
     ] {
+        stack.wire.forget();
         let failed = store.rewrap(&key, &changes).await.expect_err("it may be among the others");
         assert_eq!(failed.kind(), ErrorKind::Unsupported, "{failed}");
+        assert_eq!(operations(&stack.wire, &keys), [""; 0], "it is refused before any call");
     }
     let output = store.rewrap(&key, &add()).await.expect("rewrapped");
     assert!(output.report.opens.is_proven());

@@ -5,6 +5,7 @@ mod detached;
 mod drill;
 mod hostile;
 mod jobs;
+mod refresh;
 mod retire;
 mod rewrap;
 mod writers;

@@ -166,6 +166,21 @@ async fn a_keyring_without_any_of_the_keys_changes_nothing() {
     let failed = store.rewrap(&key, &add).await.expect_err("no key of the operator's");
     assert_eq!(failed.kind(), ErrorKind::KeyObjectMissing, "{failed}");
     let failed = store.rewrap(&key, &KeyChanges::new().refresh_keys()).await;
-    assert_eq!(failed.expect_err("immutable").kind(), ErrorKind::Unsupported);
+    assert_eq!(failed.expect_err("no key of the operator's").kind(), ErrorKind::KeyObjectMissing);
     assert_eq!(keys.only(&stranger).await, key);
+}
+
+/// A key that is removed and added in one rewrap stays.
+#[tokio::test]
+async fn a_key_that_is_removed_and_added_again_is_not_lost() {
+    let written = Written::new().await;
+    let (stack, keys) = (&written.stack, &written.keys);
+    let operator = keys.reader(stack, [&stack.home.key]);
+    let before = keys.objects(&stack.s3()).await;
+    let home = || stack.keyring([&stack.home.key]);
+    let changes = KeyChanges::new().remove_key(stack.home.key.as_str()).add_keys(home());
+    let output = written.rewrap(&operator, changes).await;
+    assert_eq!(output.report.claimed, [stack.home.key.as_str()]);
+    assert!(output.is_unchanged(), "{output:?}");
+    assert_eq!(keys.objects(&stack.s3()).await, before);
 }

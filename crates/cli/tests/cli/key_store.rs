@@ -233,6 +233,25 @@ fn keys_are_listed_rewrapped_and_verified() {
     let proofs: Vec<_> = lines[0]["forms"].as_array().expect("forms").iter().collect();
     assert!(proofs.iter().all(|form| form["proof"] == "proven") && proofs.len() == 2);
 
+    let (name, before) = (east.clone(), bucket.key_objects());
+    let run = bucket.keys(&["rewrap", "--refresh", "--key", &east, "--json"]).run().exits(0);
+    let lines = json_lines(&run);
+    assert_eq!(
+        (&lines[0]["outcome"], &lines[0]["refreshed"]),
+        (&"rewrapped".into(), &serde_json::json!([name]))
+    );
+    assert_eq!(lines[1]["summary"]["refreshed"], serde_json::json!({ name.as_str(): 1 }));
+    assert_eq!(bucket.key_objects(), before);
+    verify(&east).exits(0).says("1 proven");
+    let run = bucket.keys(&["rewrap", "--refresh", "-n", "--json"]).run().exits(0);
+    let lines = json_lines(&run);
+    assert_eq!((&lines[0]["refresh"], &lines[1]["summary"]["refresh"]), (&2.into(), &2.into()));
+    bucket
+        .keys(&["rewrap", "--refresh", "--replace", &east])
+        .run()
+        .exits(2)
+        .says("cannot be used with");
+
     // The old key goes only after the other one was unwrapped.
     bucket.keys(&["rewrap", "--remove", &east, "--key", &west]).run().exits(0).says("1 rewrapped");
     assert_eq!(bucket.key_objects().len(), 1);

@@ -35,16 +35,16 @@ pub struct RewrappedKey {
 /// Outcome of the rewrap of one intermediate key. Exhaustive: summaries and reports count every one.
 #[derive(Debug)]
 pub enum RewrappedKeyOutcome {
-    /// Key objects were written or deleted.
+    /// Key objects were written, refreshed or deleted.
     Rewrapped(StoredKeyOutput),
-    /// Key objects that were to be deleted are still there: nothing proved that another one holds the
-    /// key. What was to be added is there.
+    /// Key objects that were to be deleted or refreshed are still there as they were: nothing proved that
+    /// another one, or the new ciphertext, holds the key. What was to be added is there.
     Kept(StoredKeyOutput),
     /// The wanted key objects are there, by their names. Nothing proved them.
     Claimed(StoredKeyOutput),
     /// The wanted key objects are there, and hold the key.
     Proven(StoredKeyOutput),
-    /// There was nothing to remove.
+    /// There was nothing to remove or to refresh.
     Unchanged(StoredKeyOutput),
     /// The rewrap failed. Key objects that were there before are still there.
     Failed(Error),
@@ -150,15 +150,15 @@ impl RewrapKeys {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RewrapKeysSummary {
-    /// Intermediate keys with new key objects, or without old ones.
+    /// Intermediate keys with new or refreshed key objects, or without old ones.
     pub rewrapped: u64,
-    /// Intermediate keys with old key objects that stay: nothing proved the others.
+    /// Intermediate keys with old key objects that stay as they were: nothing proved the new ones.
     pub kept: u64,
     /// Intermediate keys that have the wanted key objects, by their names.
     pub claimed: u64,
     /// Intermediate keys that have the wanted key objects, which were proven.
     pub proven: u64,
-    /// Intermediate keys with nothing to remove.
+    /// Intermediate keys with nothing to remove or to refresh.
     pub unchanged: u64,
     /// Intermediate keys whose rewrap failed, by the name of the error kind.
     pub failures: BTreeMap<&'static str, u64>,
@@ -166,6 +166,8 @@ pub struct RewrapKeysSummary {
     pub added: CountsByKey,
     /// Key objects that were deleted, by wrapping key.
     pub removed: CountsByKey,
+    /// Key objects that were refreshed, by wrapping key.
+    pub refreshed: CountsByKey,
 }
 
 impl Summary for RewrapKeysSummary {
@@ -186,6 +188,7 @@ impl Summary for RewrapKeysSummary {
         if let Some(output) = key.outcome.output() {
             self.added.add(&output.report.added);
             self.removed.add(&output.removed);
+            self.refreshed.add(&output.refreshed);
         }
     }
 

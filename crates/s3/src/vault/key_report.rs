@@ -14,9 +14,12 @@ pub struct KeyReport {
     pub claimed: Vec<String>,
     /// Wrapping keys that were wanted and present already, and whose wrapped keys were proven.
     pub proven: Vec<String>,
-    /// Wrapping keys that were dropped because none of their wrapped keys opens the object.
+    /// Wrapping keys that were dropped because none of their wrapped keys opens the object. A refresh of
+    /// a key store drops none, and names them in `kept` too.
     pub disproved: Vec<String>,
-    /// Wrapping keys that were to be removed, and stay: nothing proved the others.
+    /// Wrapping keys that were to be removed, and stay: nothing proved the others. In a key store, also
+    /// those that were to be refreshed and whose key objects stay as they were: nothing proved the new
+    /// ciphertext.
     pub kept: Vec<String>,
     /// Wrapping keys that could not be used, and are recorded as missing.
     pub missing: Vec<String>,

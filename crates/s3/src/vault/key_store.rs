@@ -172,6 +172,13 @@ pub(crate) enum Which {
     Others,
 }
 
+/// A key object that was just read.
+#[derive(Debug)]
+pub(crate) struct StoredForm {
+    pub(crate) form: EncryptedDataKey,
+    e_tag: Option<String>,
+}
+
 /// Result of the attempt to store a key object.
 #[derive(Debug)]
 pub(crate) enum WrittenKey {
@@ -303,6 +310,34 @@ impl KeyStore {
         }
     }
 
+    /// Replaces the key object that was read as `stored` by `new`, if it is unchanged. A store without
+    /// conditional writes replaces whatever is there, and brings back what was deleted since.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if it was changed or deleted; the failure of S3.
+    pub(crate) async fn replace(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        stored: &StoredForm,
+        new: &KeyObject,
+    ) -> Result<(), Error> {
+        let at = self.object(target, &new.name());
+        let e_tag = stored.e_tag.clone().ok_or_else(|| {
+            at.object().error(ErrorKind::Service, "GetObject returned no entity tag")
+        })?;
+        let request = || store.s3().put_object().content_type(CONTENT_TYPE);
+        let written = at.write(store, request, new.to_json(), Replaces::ETag(e_tag)).await;
+        self.forget(target, &new.name());
+        match written {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(at.object().error(ErrorKind::Conflict, "it was deleted meanwhile"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes the key object `name`.
     pub(crate) async fn delete(
         &self,
@@ -392,23 +427,24 @@ impl KeyStore {
         let slot = self.read.fresh_slot(&id, is_fresh);
         let read = || async {
             let since = Instant::now();
-            let found = self.read(store, target, name).await?;
+            let found = self.read(store, target, name).await?.map(|stored| stored.form);
             Ok::<_, Error>(Known { found, since })
         };
         slot.get_or_try_init(read).await.map(|known| known.found.clone())
     }
 
-    async fn read(
+    /// Reads the key object `name`, whatever is known of it; `None` if it is missing or not valid.
+    pub(crate) async fn read(
         &self,
         store: &Store,
         target: &ObjectRef,
         name: &KeyObjectName,
-    ) -> Result<Option<EncryptedDataKey>, Error> {
+    ) -> Result<Option<StoredForm>, Error> {
         let at = self.object(target, name);
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            let bytes = match at.read(store, KEY_OBJECT_LIMIT).await? {
-                Found::Object { bytes, .. } => bytes,
+            let (bytes, e_tag) = match at.read(store, KEY_OBJECT_LIMIT).await? {
+                Found::Object { bytes, e_tag } => (bytes, e_tag),
                 Found::Nothing => return Ok(None),
                 // Without the permission to list the bucket, S3 denies what does not exist.
                 Found::Denied(error) => {
@@ -417,7 +453,7 @@ impl KeyStore {
                 }
             };
             let why = match KeyObject::parse_named(name, &bytes) {
-                Ok(stored) => return Ok(Some(stored.form().clone())),
+                Ok(stored) => return Ok(Some(StoredForm { form: stored.form().clone(), e_tag })),
                 Err(error) => error,
             };
             // A damaged answer differs from the next one. What is stored does not.

@@ -19,6 +19,7 @@ Examples:
   sealwax keys rewrap s3://bucket --add \"$WEST_KEY\" --dry-run
   sealwax keys rewrap s3://bucket --add \"$WEST_KEY\"
   sealwax keys rewrap s3://bucket --replace \"$NEW_KEY\"
+  sealwax keys rewrap s3://bucket --refresh
   sealwax keys rewrap s3://bucket-west --add \"$WEST_KEY\" \\
       --region us-west-2 --local-key escrow.key";
 
@@ -93,7 +94,8 @@ pub(crate) struct KeysInspectArgs {
 
 /// Change the wrapping keys of intermediate keys, for all objects that share them.
 ///
-/// Adding a key writes a key object, removing one deletes a key object. Objects keep the wrapped keys
+/// Adding a key writes a key object, removing one deletes a key object, refreshing one replaces its
+/// ciphertext. Objects keep the wrapped keys
 /// that they were written with, unless the keys are detached: this gives access, and does not revoke
 /// it. Let writers use the new key first, wait for the age of their key cache, rewrap, and list with
 /// `sealwax keys ls --lacking` until nothing lacks it.
@@ -102,7 +104,7 @@ pub(crate) struct KeysInspectArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = REWRAP_EXAMPLES,
-    group = ArgGroup::new("edit").args(["add", "replace", "remove"]).required(true).multiple(true),
+    group = ArgGroup::new("edit").args(["add", "replace", "remove", "refresh"]).required(true).multiple(true),
 )]
 pub(crate) struct KeysRewrapArgs {
     /// Bucket
@@ -119,15 +121,23 @@ pub(crate) struct KeysRewrapArgs {
     pub(crate) add: Vec<TypedKey>,
 
     /// Use this key, and remove all keys that are not named by --replace; repeatable
-    #[arg(long, value_name = "KEY|local:NAME", conflicts_with_all = ["add", "remove"])]
+    #[arg(long, value_name = "KEY|local:NAME", conflicts_with_all = ["add", "remove", "refresh"])]
     pub(crate) replace: Vec<TypedKey>,
 
     /// Remove this key, unless it is the last one; repeatable, and done after --add
     #[arg(long, value_name = "ARN|local:NAME")]
     pub(crate) remove: Vec<WrapKey>,
 
-    /// Remove keys even if no key that stays could be shown to unwrap, for a role that may not
-    /// decrypt. Without it, such an intermediate key keeps its old keys
+    /// After a rotation of KMS keys: wrap again what is not under the newest key material of its KMS key
+    ///
+    /// Each key object under a key that may be used costs one `ReEncrypt` call, and an older one also
+    /// `Decrypt` and a write. Its new ciphertext is stored only after it was unwrapped. KMS keeps older
+    /// key material, so this is never urgent.
+    #[arg(long)]
+    pub(crate) refresh: bool,
+
+    /// Remove and refresh keys even if nothing that stays could be shown to unwrap, for a role that may
+    /// not decrypt. Without it, such an intermediate key keeps its old keys
     #[arg(long)]
     pub(crate) unproven: bool,
 

@@ -30,7 +30,10 @@ struct Line {
     outcome: &'static str,
     added: Vec<String>,
     removed: Vec<String>,
-    /// Wrapping keys that were to be removed and stay, because no other key could be shown to unwrap.
+    /// Wrapping keys with a new ciphertext from their newest key material.
+    refreshed: Vec<String>,
+    /// Wrapping keys that were to be removed or refreshed and stay as they were, because nothing else could
+    /// be shown to unwrap.
     kept: Vec<String>,
     /// Wrapping keys whose key objects held something else.
     disproved: Vec<String>,
@@ -51,6 +54,8 @@ struct PlannedLine {
     add: Vec<String>,
     /// Number of key objects to delete.
     remove: u64,
+    /// Number of key objects that a refresh may replace, if KMS tells that they are not up to date.
+    refresh: u64,
 }
 
 /// Keys to add, or to use alone, and keys to remove.
@@ -58,6 +63,8 @@ struct Edits {
     add: Vec<WrapKey>,
     replace: Vec<WrapKey>,
     remove: Vec<WrapKey>,
+    /// `true` to refresh the others.
+    refresh: bool,
 }
 
 /// Changes the wrapping keys of intermediate keys.
@@ -66,6 +73,7 @@ pub(super) async fn run(session: &Session, args: KeysRewrapArgs) -> Result<(), F
         add: session.resolve(&args.add).await?,
         replace: session.resolve(&args.replace).await?,
         remove: args.remove.clone(),
+        refresh: args.refresh,
     };
     if args.dry_run {
         return dry_run(session, &args, &edits).await;
@@ -85,6 +93,9 @@ pub(super) async fn run(session: &Session, args: KeysRewrapArgs) -> Result<(), F
     }
     for key in &edits.remove {
         changes = changes.remove_key(key.name());
+    }
+    if edits.refresh {
+        changes = changes.refresh_keys();
     }
     if args.unproven {
         changes = changes.dangerous_allow_unproven();
@@ -163,6 +174,7 @@ impl Line {
             outcome: key.outcome.name(),
             added: output.report.added,
             removed: output.removed,
+            refreshed: output.refreshed,
             kept: output.report.kept,
             disproved: output.report.disproved,
             reason: key.outcome.error().map(|error| error.kind().name()),
@@ -175,6 +187,7 @@ impl Line {
         for (what, names) in [
             ("added", &self.added),
             ("removed", &self.removed),
+            ("refreshed", &self.refreshed),
             ("keeps", &self.kept),
             ("held something else", &self.disproved),
         ] {
@@ -218,6 +231,7 @@ fn text_of(summary: &RewrapKeysSummary) -> String {
     };
     counts(&mut text, "added", &summary.added);
     counts(&mut text, "removed", &summary.removed);
+    counts(&mut text, "refreshed", &summary.refreshed);
     text
 }
 
@@ -239,13 +253,16 @@ impl Edits {
             true => self.remove.iter().filter(claims).count(),
             false => key.names().len() - self.replace.iter().filter(claims).count(),
         };
-        let outcome = if add.is_empty() && remove == 0 { "unchanged" } else { "planned" };
+        let refresh = if self.refresh { key.names().len() - remove } else { 0 };
+        let is_unchanged = add.is_empty() && remove == 0 && refresh == 0;
+        let outcome = if is_unchanged { "unchanged" } else { "planned" };
         PlannedLine {
             key: name_of(key),
             id: key.id().to_string(),
             outcome,
             add,
             remove: remove as u64,
+            refresh: refresh as u64,
         }
     }
 }
@@ -254,7 +271,7 @@ impl Edits {
 async fn dry_run(session: &Session, args: &KeysRewrapArgs, edits: &Edits) -> Result<(), Failure> {
     let store = Store::open(session, &args.bucket, session.keyrings().empty())?;
     let mut lines = Lines::new();
-    let (mut all, mut changed, mut added, mut removed) = (0, 0, 0, 0);
+    let (mut all, mut changed, mut added, mut removed, mut refreshed) = (0, 0, 0, 0, 0);
     let done = unless_stopped(async {
         let mut keys: Keys = store.select(&args.ids).await?;
         while let Some(key) = keys.try_next().await? {
@@ -262,6 +279,7 @@ async fn dry_run(session: &Session, args: &KeysRewrapArgs, edits: &Edits) -> Res
             all += 1;
             changed += u64::from(line.outcome == "planned");
             (added, removed) = (added + line.add.len() as u64, removed + line.remove);
+            refreshed += line.refresh;
             match args.job.json {
                 true => lines.json(&line)?,
                 false => session.detail(line.text()),
@@ -273,6 +291,7 @@ async fn dry_run(session: &Session, args: &KeysRewrapArgs, edits: &Edits) -> Res
     if args.job.json && matches!(done, Ok(Ok(()))) {
         let summary = serde_json::json!({
             "keys": all, "planned": changed, "unchanged": all - changed, "add": added, "remove": removed,
+            "refresh": refreshed,
         });
         lines.json(&serde_json::json!({ "summary": summary }))?;
     }
@@ -281,11 +300,16 @@ async fn dry_run(session: &Session, args: &KeysRewrapArgs, edits: &Edits) -> Res
     if all == 0 {
         return Err(empty(&store));
     }
+    let objects = |count| Counted(count, "key object");
+    let refreshed = match edits.refresh {
+        true => format!(", {} to ask KMS about", objects(refreshed)),
+        false => String::new(),
+    };
     session.say(format!(
-        "would rewrap {changed} of {}: {} to write, {} to delete; nothing was changed",
+        "would rewrap {changed} of {}: {} to write, {} to delete{refreshed}; nothing was changed",
         Counted(all, "intermediate key"),
-        Counted(added, "key object"),
-        Counted(removed, "key object"),
+        objects(added),
+        objects(removed),
     ));
     Ok(())
 }
@@ -298,6 +322,9 @@ impl PlannedLine {
         }
         if self.remove > 0 {
             text.push_str(&format!("; delete: {}", Counted(self.remove, "key object")));
+        }
+        if self.refresh > 0 {
+            text.push_str(&format!("; ask KMS about {}", Counted(self.refresh, "key object")));
         }
         text
     }

@@ -135,7 +135,7 @@ impl KeyChanges {
         self.changes.is_empty()
     }
 
-    pub(super) fn refreshes(&self) -> bool {
+    pub(crate) fn refreshes(&self) -> bool {
         self.changes.iter().any(|change| matches!(change, Change::Refresh))
     }
 

@@ -1,15 +1,19 @@
 //! Rewrap of an intermediate key in a key store: for all objects under it, without touching them.
 
+mod key_object_plan;
+mod refresh;
+
 use std::sync::Arc;
 
 use sealwax_envelope::{
     EncryptedDataKey, KeyObject, KeyObjectName, Keyring, KeyringErrorKind, PlaintextDataKey, Unwrap,
 };
 
+use self::key_object_plan::KeyObjectPlan;
 use super::{StoredKey, StoredKeys, proof, wrapping_keys};
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
-    operation::rewrap::key_changes::{Change, KeyChanges},
+    operation::rewrap::key_changes::KeyChanges,
     vault::{
         key_report::{KeyReport, Opening, add_names},
         key_store::WrittenKey,
@@ -27,18 +31,20 @@ pub struct StoredKeyOutput {
     /// Wrapping keys whose key objects were deleted. A key object that can't be read is named by its
     /// own name.
     pub removed: Vec<String>,
+    /// Wrapping keys whose key objects have a new ciphertext, from the newest key material.
+    pub refreshed: Vec<String>,
 }
 
 impl StoredKeyOutput {
     /// `true` if nothing was written and nothing deleted.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
-        self.report.added.is_empty() && self.removed.is_empty()
+        self.report.added.is_empty() && self.removed.is_empty() && self.refreshed.is_empty()
     }
 }
 
 impl StoredKeys {
-    /// Makes `changes` to the wrapped forms of `key`: adds, replaces and removes key objects.
+    /// Makes `changes` to the wrapped forms of `key`: adds, replaces, removes and refreshes key objects.
     ///
     /// For a wrapping key to add, it costs one `GetObject`, one call to the key service (`ReEncrypt`
     /// if possible) and one `PutObject`. One that has a key object already counts as claimed, at no
@@ -46,11 +52,20 @@ impl StoredKeys {
     /// stays, or a new one, was unwrapped and met the id; where the caller can't decrypt, it is kept.
     /// The last one is never deleted.
     ///
+    /// A refresh replaces the ciphertext of each key object under the client's own wrapping keys that is
+    /// not under the newest key material. It costs one `GetObject` and one `ReEncrypt` for each of them,
+    /// and for an older one `Decrypt` and a conditional `PutObject`. The new ciphertext is stored only
+    /// after it was unwrapped and met the id; where the caller can't decrypt, the old one is kept.
+    ///
+    /// What can be refused is refused before anything is written.
+    ///
     /// # Errors
-    /// * [`ErrorKind::InvalidInput`] if no key object would be left;
+    /// * [`ErrorKind::InvalidInput`] if no key object would be left, or a keyring can't tell its wrapping
+    ///   keys;
     /// * [`ErrorKind::KeyObjectMissing`] if the keyring can use none of the key objects;
-    /// * [`ErrorKind::Unsupported`] for a refresh: key objects never change, and KMS keeps older key
-    ///   material;
+    /// * [`ErrorKind::Unsupported`] for the key of an object of the S3 Encryption Client, and for a removal
+    ///   if there are more than 64 key objects and the one to remove may be among the others;
+    /// * [`ErrorKind::Conflict`] if a key object to refresh was changed or deleted meanwhile;
     /// * the failure of S3 or of the key service. Key objects that were there before are still there.
     #[tracing::instrument(
         name = "rewrap_stored_key",
@@ -64,6 +79,7 @@ impl StoredKeys {
         changes: &KeyChanges,
     ) -> Result<StoredKeyOutput, Error> {
         let target = self.target("rewrap keys", key)?;
+        let plan = KeyObjectPlan::new(key, changes).map_err(|refusal| refusal.error(&target))?;
         let mut work = Work {
             store: self,
             target,
@@ -72,47 +88,16 @@ impl StoredKeys {
             unwrapped: None,
             output: StoredKeyOutput::default(),
         };
-        let mut doomed: Vec<KeyObjectName> = Vec::new();
-        let mut present: Vec<KeyObjectName> = key.names().to_vec();
-        for change in changes.all() {
-            match change {
-                Change::Add(keyring) | Change::Replace(keyring) => {
-                    let wanted = work.add(keyring, changes, &mut present).await?;
-                    if matches!(change, Change::Replace(_)) {
-                        work.check_all_are_listed()?;
-                        doomed.extend(present.extract_if(.., |name| !wanted.contains(name)));
-                    }
-                }
-                Change::Remove(wrapping_key) => {
-                    let is_it = |name: &mut KeyObjectName| {
-                        // Which keyring a name belongs to, only its holder knows.
-                        providers().any(|provider| *name == name.under(provider, wrapping_key))
-                    };
-                    let found: Vec<_> = present.extract_if(.., is_it).collect();
-                    if found.is_empty() {
-                        work.check_all_are_listed()?;
-                    }
-                    doomed.extend(found);
-                }
-                Change::Refresh | Change::ReplaceS3ec(_) => {
-                    let message = "key objects never change, so they can't be refreshed; and none is \
-                                   of the S3 Encryption Client";
-                    return Err(work.target.error(ErrorKind::Unsupported, message));
-                }
-            }
+        let mut present = key.names().to_vec();
+        for keyring in changes.keyrings() {
+            work.add(keyring, changes, &plan, &mut present).await?;
         }
-        if present.is_empty() {
-            let message = "no key object would be left: without one, objects can be lost";
-            return Err(work.target.error(ErrorKind::InvalidInput, message));
+        if changes.refreshes() {
+            work.refresh(&plan, changes).await?;
         }
-        work.remove(doomed, &present, changes).await?;
+        work.remove(&plan, changes).await?;
         Ok(work.output)
     }
-}
-
-/// Providers of wrapping keys that this library knows.
-fn providers() -> impl Iterator<Item = &'static str> {
-    [crate::kms::KMS_PROVIDER, sealwax_envelope::LOCAL_PROVIDER].into_iter()
 }
 
 /// The rewrap of one intermediate key.
@@ -128,31 +113,21 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Fails if the listing left out key objects: one that is to be removed may be among them.
-    fn check_all_are_listed(&self) -> Result<(), Error> {
-        match self.key.others() {
-            0 => Ok(()),
-            others => Err(self.target.error(
-                ErrorKind::Unsupported,
-                format!(
-                    "it has {others} more key objects than anybody looks at, and one that is to be \
-                     removed may be among them: delete those that are no keys first"
-                ),
-            )),
-        }
-    }
-
-    /// Adds key objects under the wrapping keys of `keyring`. Returns the names of these.
+    /// Adds the key objects under the wrapping keys of `keyring` that stay by the plan. Those in `present`
+    /// are there already.
     async fn add(
         &mut self,
         keyring: &Arc<dyn Keyring>,
         changes: &KeyChanges,
+        plan: &KeyObjectPlan,
         present: &mut Vec<KeyObjectName>,
-    ) -> Result<Vec<KeyObjectName>, Error> {
-        let (mut wanted, mut absent) = (Vec::new(), Vec::new());
+    ) -> Result<(), Error> {
+        let mut absent = Vec::new();
         for (provider, wrapping_key) in wrapping_keys(&**keyring) {
             let name = self.key.names()[0].under(&provider, &wrapping_key);
-            wanted.push(name.clone());
+            if !plan.stays.contains(&name) {
+                continue;
+            }
             if !present.contains(&name) {
                 absent.push(name);
                 continue;
@@ -167,7 +142,7 @@ impl Work<'_> {
             }
         }
         if absent.is_empty() {
-            return Ok(wanted);
+            return Ok(());
         }
         for form in self.made(keyring).await? {
             if !absent.contains(&form.name()) {
@@ -183,7 +158,7 @@ impl Work<'_> {
             }
             present.push(form.name());
         }
-        Ok(wanted)
+        Ok(())
     }
 
     /// Wraps the intermediate key under the wrapping keys of `keyring`.
@@ -221,23 +196,19 @@ impl Work<'_> {
         Ok(made)
     }
 
-    /// Deletes the key objects `doomed`, once one that stays is proven.
-    async fn remove(
-        &mut self,
-        doomed: Vec<KeyObjectName>,
-        present: &[KeyObjectName],
-        changes: &KeyChanges,
-    ) -> Result<(), Error> {
+    /// Deletes the key objects that go by the plan, once one that stays is proven.
+    async fn remove(&mut self, plan: &KeyObjectPlan, changes: &KeyChanges) -> Result<(), Error> {
+        let KeyObjectPlan { stays, doomed } = plan;
         if doomed.is_empty() {
             return Ok(());
         }
         let StoredKeys { handle, .. } = self.store;
         let mut names = Vec::new();
-        for name in &doomed {
+        for name in doomed {
             let form = self.store.key_store().form(&handle.store, &self.target, name).await?;
             names.push(form.map_or_else(|| name.to_string(), |it| it.wrapping_key().to_owned()));
         }
-        if !changes.allows_unproven() && !self.opens_without(present, changes).await? {
+        if !changes.allows_unproven() && !self.opens_without(stays, changes).await? {
             add_names(&mut self.output.report.kept, names);
             return Ok(());
         }
@@ -314,25 +285,30 @@ impl Work<'_> {
         }
     }
 
+    /// Returns the names of the key objects that the client's keyring names. If the listing left out
+    /// some, these may be among them.
+    fn named(&self) -> Vec<KeyObjectName> {
+        let first = &self.key.names()[0];
+        wrapping_keys(&**self.store.handle.vault.keyring())
+            .iter()
+            .map(|(provider, wrapping_key)| first.under(provider, wrapping_key))
+            .filter(|name| self.key.others() > 0 || self.key.names().contains(name))
+            .collect()
+    }
+
     /// Returns the wrapped forms that the client's keyring may use, at least one: of the key objects
     /// that it names, or else of any.
     async fn sources(&mut self) -> Result<&[EncryptedDataKey], Error> {
         if self.sources.is_none() {
             let StoredKeys { handle, .. } = self.store;
-            let keyring = handle.vault.keyring();
-            let first = &self.key.names()[0];
-            let named: Vec<_> = wrapping_keys(&**keyring)
-                .iter()
-                .map(|(provider, wrapping_key)| first.under(provider, wrapping_key))
-                .filter(|name| self.key.others() > 0 || self.key.names().contains(name))
-                .collect();
+            let named = self.named();
             let others = self.key.names().iter().filter(|name| !named.contains(name));
             let mut sources = Vec::new();
             for names in [named.clone(), others.cloned().collect()] {
                 for name in names {
                     let key_store = self.store.key_store();
                     let form = key_store.form(&handle.store, &self.target, &name).await?;
-                    sources.extend(form.filter(|form| keyring.accepts(form)));
+                    sources.extend(form.filter(|form| handle.vault.keyring().accepts(form)));
                 }
                 if !sources.is_empty() {
                     break;
