@@ -601,6 +601,8 @@ impl AuditedObject {
     ///
     /// Every claim of the key counts, at whatever place, unless it was disproved. Of other keys,
     /// only those count that are at the object's place and, if the audit asked for proofs, proven.
+    /// An object under a detached key that no such key opens may depend on any: whoever can write to
+    /// the key store can remove the key object that would tell.
     #[must_use]
     pub fn dependence(&self, wrapping_key: &str) -> Dependence {
         let is_claimed =
@@ -609,7 +611,10 @@ impl AuditedObject {
             let has_another = self.counting_keys().any(|key| !key.is(wrapping_key));
             return if has_another { Dependence::Shared } else { Dependence::Sole };
         }
-        if self.may_have_other_keys { Dependence::Unknown } else { Dependence::None }
+        // The key object under it may be missing from a key store, or hidden there.
+        let is_unopened = !self.detached.is_empty() && self.counting_keys().next().is_none();
+        let is_unknown = self.may_have_other_keys || is_unopened;
+        if is_unknown { Dependence::Unknown } else { Dependence::None }
     }
 }
 
@@ -833,6 +838,15 @@ pub(crate) mod tests {
         let unread = AuditedObject { may_have_other_keys: true, ..sealed(&[EAST]) };
         assert_eq!(unread.dependence(WEST), Dependence::Unknown, "its sidecar could not be read");
         assert_eq!(unread.dependence(EAST), Dependence::Sole);
+        // Whoever removed its key objects, and put a worthless one there, has not made it unrelated.
+        let detached = |keys: &[AuditedKey]| {
+            let key = DetachedKey { id: "id-1".to_owned(), scope: None };
+            AuditedObject { detached: vec![key], ..asked(keys) }
+        };
+        for keys in [&[][..], &[disproved(WEST)], &[elsewhere(WEST)]] {
+            assert_eq!(detached(keys).dependence(EAST), Dependence::Unknown, "{keys:?}");
+        }
+        assert_eq!(detached(&[proven(WEST, WEST)]).dependence(EAST), Dependence::None);
         let order = [Dependence::None, Dependence::Shared, Dependence::Unknown, Dependence::Sole];
         assert!(order.is_sorted());
     }

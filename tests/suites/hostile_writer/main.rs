@@ -14,6 +14,7 @@ mod expected;
 mod held;
 mod invariants;
 mod key_list;
+mod key_store;
 mod look;
 mod loot;
 mod operation;

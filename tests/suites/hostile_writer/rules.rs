@@ -42,7 +42,7 @@ struct Fate {
 
 /// Returns the kind that outweighs the others: what the caller can act upon, and a cryptographic
 /// failure only where nothing else failed.
-fn worst(kinds: impl IntoIterator<Item = ErrorKind>) -> ErrorKind {
+pub(crate) fn worst(kinds: impl IntoIterator<Item = ErrorKind>) -> ErrorKind {
     const ORDER: [ErrorKind; 4] = [
         ErrorKind::AccessDenied,
         ErrorKind::Unavailable,

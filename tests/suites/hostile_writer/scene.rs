@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sealwax_s3::{
-    DiscoveryFilter, KmsKeyArn, KmsKeyring, S3Uri, SealedClient, SidecarPolicy,
+    DiscoveryFilter, KmsKeyArn, KmsKeyring, S3Uri, SealedClient, SealedClientBuilder,
+    SidecarPolicy,
     aws_config::{Region, retry::RetryConfig},
     aws_sdk_kms,
     envelope::{CacheLimits, CachingKeyring, EncryptionContext, Keyring, MultiKeyring},
@@ -199,9 +200,14 @@ impl Scene {
 
     /// Returns the operator's client with this keyring. It looks for sidecars.
     pub(crate) fn client(&self, keyring: impl Keyring + 'static) -> SealedClient {
-        let client = self.store.client_builder(keyring).sidecars(SidecarPolicy::read());
+        let client = self.client_builder(keyring).sidecars(SidecarPolicy::read());
         let s3ec = if self.kind.is_s3ec() { s3ec::settings() } else { S3ec::refused() };
         client.s3ec(s3ec).build()
+    }
+
+    /// Starts to build a client of the operator with this keyring.
+    pub(crate) fn client_builder(&self, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+        self.store.client_builder(keyring)
     }
 
     /// Returns the operator's KMS settings.

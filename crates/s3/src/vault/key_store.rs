@@ -249,6 +249,10 @@ impl KeyStore {
                 match &self.form(store, target, &form.name()).await? {
                     None => Err(taken()),
                     Some(present) if present == form.form() => Ok(()),
+                    // Objects need it for this binding.
+                    Some(present) if present.wrap_context() != form.form().wrap_context() => {
+                        Err(taken())
+                    }
                     Some(present) => match keyring.unwrap_one(present).await {
                         Ok(Some(_)) => Ok(()),
                         Ok(None) => Err(taken()),

@@ -6,7 +6,8 @@ mod refresh;
 use std::sync::Arc;
 
 use sealwax_envelope::{
-    EncryptedDataKey, KeyObject, KeyObjectName, Keyring, KeyringErrorKind, PlaintextDataKey, Unwrap,
+    EncryptedDataKey, KeyObject, KeyObjectName, Keyring, KeyringErrorKind, PlaintextDataKey,
+    Unwrap, WrapContext,
 };
 
 use self::key_object_plan::KeyObjectPlan;
@@ -107,8 +108,8 @@ struct Work<'a> {
     key: &'a StoredKey,
     /// Wrapped forms that the client's keyring may use.
     sources: Option<Vec<EncryptedDataKey>>,
-    /// The intermediate key itself, proven by its id.
-    unwrapped: Option<PlaintextDataKey>,
+    /// The intermediate key itself, proven by its id, and the binding that it was unwrapped with.
+    unwrapped: Option<(PlaintextDataKey, WrapContext)>,
     output: StoredKeyOutput,
 }
 
@@ -122,7 +123,7 @@ impl Work<'_> {
         plan: &KeyObjectPlan,
         present: &mut Vec<KeyObjectName>,
     ) -> Result<(), Error> {
-        let mut absent = Vec::new();
+        let (mut absent, mut disproved) = (Vec::new(), Vec::new());
         for (provider, wrapping_key) in wrapping_keys(&**keyring) {
             let name = self.key.names()[0].under(&provider, &wrapping_key);
             if !plan.stays.contains(&name) {
@@ -135,7 +136,7 @@ impl Work<'_> {
             if changes.proves_present() && !self.is_proven(keyring, &name, &wrapping_key).await? {
                 // Another one must open before this one goes.
                 self.unwrapped().await?;
-                self.delete(&name).await?;
+                disproved.push(name.clone());
                 absent.push(name);
             } else if !changes.proves_present() {
                 add_names(&mut self.output.report.claimed, [wrapping_key]);
@@ -150,6 +151,9 @@ impl Work<'_> {
             }
             let StoredKeys { handle, .. } = self.store;
             let name = form.form().wrapping_key().to_owned();
+            if disproved.contains(&form.name()) {
+                self.delete(&form.name()).await?;
+            }
             let written = self.store.key_store().write(&handle.store, &self.target, &form).await?;
             match written {
                 WrittenKey::Stored => add_names(&mut self.output.report.added, [name]),
@@ -164,10 +168,10 @@ impl Work<'_> {
     /// Wraps the intermediate key under the wrapping keys of `keyring`.
     async fn made(&mut self, keyring: &Arc<dyn Keyring>) -> Result<Vec<KeyObject>, Error> {
         let sources = self.sources().await?.to_vec();
-        let binding = sources[0].wrap_context().clone();
         let mut made = None;
-        if self.unwrapped.is_none() {
-            match keyring.rewrap(&sources, &binding).await {
+        // Where key objects claim different bindings, only a proof tells which one is the key's.
+        if self.unwrapped.is_none() && by_binding(&sources).len() == 1 {
+            match keyring.rewrap(&sources, sources[0].wrap_context()).await {
                 Ok(wrapped) => made = wrapped,
                 Err(error) if error.kind() == KeyringErrorKind::Throttled => {
                     return Err(self.target.keyring_error(vec![error]));
@@ -181,8 +185,8 @@ impl Work<'_> {
             Some(made) => made,
             None => {
                 self.unwrapped().await?;
-                let key = self.unwrapped.as_ref().expect("just unwrapped");
-                let wrapped = keyring.wrap(key, &binding).await;
+                let (key, binding) = self.unwrapped.as_ref().expect("just unwrapped");
+                let wrapped = keyring.wrap(key, binding).await;
                 wrapped.map_err(|error| self.target.keyring_error(vec![error]))?
             }
         };
@@ -203,33 +207,62 @@ impl Work<'_> {
             return Ok(());
         }
         let StoredKeys { handle, .. } = self.store;
-        let mut names = Vec::new();
+        let mut forms = Vec::new();
         for name in doomed {
-            let form = self.store.key_store().form(&handle.store, &self.target, name).await?;
-            names.push(form.map_or_else(|| name.to_string(), |it| it.wrapping_key().to_owned()));
+            forms.push(self.store.key_store().form(&handle.store, &self.target, name).await?);
         }
-        if !changes.allows_unproven() && !self.opens_without(stays, changes).await? {
-            add_names(&mut self.output.report.kept, names);
-            return Ok(());
-        }
-        for (name, wrapping_key) in doomed.iter().zip(names) {
-            self.delete(name).await?;
-            add_names(&mut self.output.removed, [wrapping_key]);
+        let proven = match changes.allows_unproven() {
+            true => None,
+            false => self.proven_binding(stays, changes).await?,
+        };
+        for (name, form) in doomed.iter().zip(forms) {
+            let may_go = match (&proven, &form) {
+                _ if changes.allows_unproven() => true,
+                (None, _) => false,
+                // One with another binding may be the one that the objects need.
+                (Some(binding), Some(form)) if form.wrap_context() != binding => {
+                    self.is_disproved(form, changes).await
+                }
+                (Some(_), _) => true,
+            };
+            let named = form.map_or_else(|| name.to_string(), |it| it.wrapping_key().to_owned());
+            if may_go {
+                self.delete(name).await?;
+                add_names(&mut self.output.removed, [named]);
+            } else {
+                add_names(&mut self.output.report.kept, [named]);
+            }
         }
         Ok(())
     }
 
-    /// `true` if one of the key objects `present` was unwrapped and met the id, by the client's
-    /// keyring or one of the changes'; `false` if none of these may be asked.
-    async fn opens_without(
+    /// Returns the client's keyring and those of the changes.
+    fn keyrings(&self, changes: &KeyChanges) -> Vec<Arc<dyn Keyring>> {
+        let own = self.store.handle.vault.keyring();
+        std::iter::once(own).chain(changes.keyrings()).cloned().collect()
+    }
+
+    /// `true` if a keyring may be asked about `form`, and it does not hold the key.
+    async fn is_disproved(&self, form: &EncryptedDataKey, changes: &KeyChanges) -> bool {
+        for keyring in self.keyrings(changes) {
+            match proof(&self.target, &keyring, form).await {
+                KeyProof::NotAsked => {}
+                KeyProof::Disproved(_) => return true,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Returns the binding of a key object among `present` that was unwrapped and met the id, by the
+    /// client's keyring or one of the changes'; `None` if none of these may be asked.
+    async fn proven_binding(
         &mut self,
         present: &[KeyObjectName],
         changes: &KeyChanges,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<WrapContext>, Error> {
         let StoredKeys { handle, .. } = self.store;
-        let mut failure = None;
-        let keyrings: Vec<_> =
-            std::iter::once(handle.vault.keyring()).chain(changes.keyrings()).cloned().collect();
+        let (mut failure, keyrings) = (None, self.keyrings(changes));
         for name in present {
             let key_store = self.store.key_store();
             let Some(form) = key_store.form(&handle.store, &self.target, name).await? else {
@@ -239,7 +272,7 @@ impl Work<'_> {
                 match proof(&self.target, keyring, &form).await {
                     KeyProof::Proven { .. } => {
                         self.output.report.opens = Opening::Proven;
-                        return Ok(true);
+                        return Ok(Some(form.wrap_context().clone()));
                     }
                     KeyProof::Unknown(error) if error.kind() == ErrorKind::AccessDenied => {}
                     KeyProof::Unknown(error) => failure = failure.or(Some(error)),
@@ -250,7 +283,7 @@ impl Work<'_> {
         match failure {
             Some(error) => Err(error
                 .with_prefix("no key object is deleted, because none of the others could be used")),
-            None => Ok(false),
+            None => Ok(None),
         }
     }
 
@@ -328,14 +361,21 @@ impl Work<'_> {
             return Ok(());
         }
         let sources = self.sources().await?.to_vec();
-        match self.store.handle.vault.keyring().unwrap(&sources).await {
-            Unwrap::Unwrapped(key) => {
-                self.output.report.opens = Opening::Proven;
-                self.unwrapped = Some(key);
-                Ok(())
+        let mut failures = Vec::new();
+        for group in by_binding(&sources) {
+            match self.store.handle.vault.keyring().unwrap(&group).await {
+                Unwrap::Unwrapped(key) => {
+                    self.output.report.opens = Opening::Proven;
+                    self.unwrapped = Some((key, group[0].wrap_context().clone()));
+                    return Ok(());
+                }
+                Unwrap::Failed(more) => failures.extend(more),
+                Unwrap::NotMine => {}
             }
-            Unwrap::Failed(failures) => Err(self.target.keyring_error(failures)),
-            Unwrap::NotMine => Err(self.no_source()),
+        }
+        match failures.is_empty() {
+            true => Err(self.no_source()),
+            false => Err(self.target.keyring_error(failures)),
         }
     }
 
@@ -348,4 +388,16 @@ impl Work<'_> {
         let StoredKeys { handle, .. } = self.store;
         self.store.key_store().delete(&handle.store, &self.target, name).await
     }
+}
+
+/// Returns the wrapped forms that claim each binding.
+fn by_binding(forms: &[EncryptedDataKey]) -> Vec<Vec<EncryptedDataKey>> {
+    let mut groups: Vec<Vec<EncryptedDataKey>> = Vec::new();
+    for form in forms {
+        match groups.iter_mut().find(|group| group[0].wrap_context() == form.wrap_context()) {
+            Some(group) => group.push(form.clone()),
+            None => groups.push(vec![form.clone()]),
+        }
+    }
+    groups
 }

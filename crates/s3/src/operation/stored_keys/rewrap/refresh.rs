@@ -1,6 +1,6 @@
 //! Refresh of key objects: the same wrapping keys, and a ciphertext from their newest key material.
 
-use sealwax_envelope::{EncryptedDataKey, KeyObject};
+use sealwax_envelope::{EncryptedDataKey, KeyObject, KeyObjectName};
 
 use super::{KeyObjectPlan, Work};
 use crate::{
@@ -38,8 +38,8 @@ impl Work<'_> {
             }
             is_mine = true;
             let wrapping_key = stored.form.wrapping_key().to_owned();
-            let new = match self.newer(&stored.form, changes).await? {
-                Newer::Form(new) => new,
+            let new = match self.newer(name, &stored.form, changes).await? {
+                Newer::Object(new) => new,
                 Newer::IsNewest => continue,
                 Newer::Disproved => {
                     add_names(&mut self.output.report.disproved, [wrapping_key.clone()]);
@@ -51,22 +51,17 @@ impl Work<'_> {
                     continue;
                 }
             };
-            let new = KeyObject::of_new(*self.key.id(), new).filter(|new| new.name() == *name);
-            let new = new.ok_or_else(|| {
-                let message =
-                    format!("the key service refreshed {wrapping_key} under another name");
-                self.target.error(ErrorKind::Service, message)
-            })?;
             key_store.replace(&handle.store, &self.target, &stored, &new).await?;
             add_names(&mut self.output.refreshed, [wrapping_key]);
         }
         if is_mine { Ok(()) } else { Err(self.no_source()) }
     }
 
-    /// Wraps the intermediate key in `form` from the newest key material of its wrapping key, and proves
-    /// the result.
+    /// Wraps the intermediate key in `form`, of the key object `name`, from the newest key material of its
+    /// wrapping key, and proves the result.
     async fn newer(
         &mut self,
+        name: &KeyObjectName,
         form: &EncryptedDataKey,
         changes: &KeyChanges,
     ) -> Result<Newer, Error> {
@@ -82,14 +77,20 @@ impl Work<'_> {
                 };
             }
         };
-        match proof(&self.target, keyring, &new).await {
+        // What the key service returns knows no id, and the id is what proves it.
+        let new = KeyObject::of_new(*self.key.id(), new).filter(|new| new.name() == *name);
+        let new = new.ok_or_else(|| {
+            let message = format!("{} was refreshed under another name", form.wrapping_key());
+            self.target.error(ErrorKind::Service, message)
+        })?;
+        match proof(&self.target, keyring, new.form()).await {
             KeyProof::Proven { .. } => {
                 self.output.report.opens = Opening::Proven;
-                Ok(Newer::Form(new))
+                Ok(Newer::Object(new))
             }
             KeyProof::Disproved(_) => Ok(Newer::Disproved),
             KeyProof::Unknown(error) if error.kind() != ErrorKind::AccessDenied => Err(error),
-            _ if changes.allows_unproven() => Ok(Newer::Form(new)),
+            _ if changes.allows_unproven() => Ok(Newer::Object(new)),
             _ => Ok(Newer::Unproven),
         }
     }
@@ -97,8 +98,8 @@ impl Work<'_> {
 
 /// Result of the attempt to wrap an intermediate key from newer key material.
 enum Newer {
-    /// The new wrapped form.
-    Form(EncryptedDataKey),
+    /// The new key object.
+    Object(KeyObject),
     /// The old one is from the newest material.
     IsNewest,
     /// The old one does not hold the key.
