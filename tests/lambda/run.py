@@ -29,6 +29,8 @@ ENDPOINT = os.environ["SEALWAX_TEST_LOCALSTACK_URL"]
 SOURCE, REPLICA = os.environ["SEALWAX_EAST_BUCKET"], os.environ["SEALWAX_WEST_BUCKET"]
 EAST_KEY, WEST_KEY = os.environ["SEALWAX_EAST_KEY"], os.environ["SEALWAX_WEST_KEY"]
 OTHER_WEST_KEY = os.environ["SEALWAX_WEST_KEY_2"]
+# Prefix of the key store, below the folder.
+KEY_STORE = "keys/"
 FOLDER = f"lambda/{uuid.uuid4()}/"
 # Keys that must be encoded in requests.
 NAMES = ["plain.txt", "a b+c.txt", "ü/100%.txt", "comma,quote\".txt", "slow down.txt"]
@@ -193,6 +195,7 @@ def main(cargo_lambda, program, command):
     with tempfile.TemporaryDirectory() as scratch:
         try:
             run(cargo_lambda, program, command, port, scratch, newest, older)
+            run_on_key_store(cargo_lambda, program, command, port, scratch)
         except BaseException as error:
             sys.stderr.write((getattr(error, "stderr", None) or b"").decode(errors="replace"))
             with open(os.path.join(scratch, "log")) as log:
@@ -281,6 +284,66 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
         done, _ = job(url, scratch, [("plain.txt", None)], {"add": WEST_KEY})
         expect(done[0], "failed", "PermanentFailure", "place-mismatch: ")
         print("a copy in a bucket that is no declared replica stays unchanged")
+
+
+def key_objects():
+    """Returns the names of the key objects in the replica."""
+    listed = s3(WEST).list_objects_v2(Bucket=REPLICA, Prefix=FOLDER + KEY_STORE).get("Contents", [])
+    return sorted(found["Key"][len(FOLDER) :] for found in listed)
+
+
+def run_on_key_store(cargo_lambda, program, command, port, scratch):
+    """Rewraps the keys of a replicated key store: one task for all objects under an intermediate key."""
+    store = f"--key-store={FOLDER}{KEY_STORE}"
+    folder = os.path.join(scratch, "folder")
+    names = [f"shared/{name}" for name in ("1", "2", "3")]
+    for name in names:
+        os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(name)
+    put = ("put", folder, f"s3://{SOURCE}/{FOLDER}", "--recursive", "--key", EAST_KEY, "--key-cache", store)
+    sealwax(command, *put, region=EAST)
+    listed = s3(EAST).list_objects_v2(Bucket=SOURCE, Prefix=FOLDER + KEY_STORE)["Contents"]
+    for name in [*names, *(found["Key"][len(FOLDER) :] for found in listed)]:
+        replicate(name)
+    [key_object], stray = key_objects(), f"{KEY_STORE}stray"
+    s3(WEST).put_object(Bucket=REPLICA, Key=FOLDER + stray, Body=b"no key object")
+    before = versions()
+    manifest = [(key_object, None), (stray, None), (f"{KEY_STORE}missing", None)]
+
+    def opens_by_key_store(name, key):
+        uri = f"s3://{REPLICA}/{FOLDER}{name}"
+        return sealwax(command, "get", uri, "-", "--key", key, "--replica-of", SOURCE, store) == name.encode()
+
+    common = {"keys": f"{EAST_KEY} {WEST_KEY}", "replicas": f"{REPLICA}={SOURCE}", "key_store": FOLDER + KEY_STORE}
+    with function(cargo_lambda, program, port, scratch, add=WEST_KEY, **common) as url:
+        done, _ = job(url, scratch, manifest)
+        expect(done[0], "succeeded", "", "rewrapped: key objects: 1 added, 0 removed, 0 refreshed")
+        expect(done[1], "succeeded", "", "skipped: not-sealed")
+        expect(done[2], "failed", "PermanentFailure", "not-found: ")
+        both = [name for name in key_objects() if name != stray]
+        assert len(both) == 2 and versions() == before + 1, "one small object, and no version of another"
+        assert all(opens_by_key_store(name, WEST_KEY) for name in names)
+        done, _ = job(url, scratch, [(name, None) for name in both])
+        for found in done:
+            expect(found, "succeeded", "", "claimed: the key store names the wanted keys")
+        event = {"Records": [record("ObjectCreated:Put", both[0], REPLICA)]}
+        assert batch_operations.invoke(url, event)["results"][0]["result"].startswith("claimed")
+        assert versions() == before + 1
+    print(f"key store: one task gave another key access to {len(names)} objects, and touched none")
+
+    with function(cargo_lambda, program, port, scratch, **common) as url:
+        done, _ = job(url, scratch, [(both[0], None)], {"refresh": "true"})
+        expect(done[0], "succeeded", "", "rewrapped: key objects: 0 added, 0 removed, 2 refreshed")
+        done, _ = job(url, scratch, [(both[0], None)], {"remove": EAST_KEY})
+        expect(done[0], "succeeded", "", "rewrapped: key objects: 0 added, 1 removed, 0 refreshed")
+        assert len(key_objects()) == 2 and all(opens_by_key_store(name, WEST_KEY) for name in names)
+        left = [name for name in key_objects() if name != stray]
+        done, _ = job(url, scratch, [(left[0], None)], {"remove": WEST_KEY})
+        expect(done[0], "failed", "PermanentFailure", "invalid-input: ")
+        done, _ = job(url, scratch, [(left[0], None)], {"add": WEST_KEY, "key_store": "another/"})
+        expect(done[0], "failed", "PermanentFailure", "a job cannot set key_store")
+    print("key store: refreshed, and reduced to the key of its own Region, but never to none")
 
 
 def record(event, name, bucket):

@@ -70,10 +70,13 @@ impl From<StoredKeyOutput> for ObjectResult {
             ));
         }
         if !output.is_unchanged() {
-            let (added, removed) = (report.added.len(), output.removed.len());
-            return Self::succeeded(format!(
-                "rewrapped: {added} key objects added, {removed} removed"
-            ));
+            let counts = [
+                (report.added.len(), "added"),
+                (output.removed.len(), "removed"),
+                (output.refreshed.len(), "refreshed"),
+            ];
+            let counts = counts.map(|(count, what)| format!("{count} {what}"));
+            return Self::succeeded(format!("rewrapped: key objects: {}", counts.join(", ")));
         }
         if !report.claimed.is_empty() {
             return Self::succeeded(
@@ -83,7 +86,7 @@ impl From<StoredKeyOutput> for ObjectResult {
         if !report.proven.is_empty() {
             return Self::succeeded("proven: the key store has the wanted keys");
         }
-        Self::succeeded("unchanged: nothing to add or remove")
+        Self::succeeded("unchanged: nothing to add, remove or refresh")
     }
 }
 
