@@ -601,8 +601,8 @@ impl AuditedObject {
     ///
     /// Every claim of the key counts, at whatever place, unless it was disproved. Of other keys,
     /// only those count that are at the object's place and, if the audit asked for proofs, proven.
-    /// An object under a detached key that no such key opens may depend on any: whoever can write to
-    /// the key store can remove the key object that would tell.
+    /// An object under a detached key that no such key opens may depend on any: a writer to the
+    /// bucket can remove the key object that would tell.
     #[must_use]
     pub fn dependence(&self, wrapping_key: &str) -> Dependence {
         let is_claimed =
@@ -838,7 +838,7 @@ pub(crate) mod tests {
         let unread = AuditedObject { may_have_other_keys: true, ..sealed(&[EAST]) };
         assert_eq!(unread.dependence(WEST), Dependence::Unknown, "its sidecar could not be read");
         assert_eq!(unread.dependence(EAST), Dependence::Sole);
-        // Whoever removed its key objects, and put a worthless one there, has not made it unrelated.
+        // A writer who removes its key objects, or puts a worthless one there, does not make it unrelated.
         let detached = |keys: &[AuditedKey]| {
             let key = DetachedKey { id: "id-1".to_owned(), scope: None };
             AuditedObject { detached: vec![key], ..asked(keys) }

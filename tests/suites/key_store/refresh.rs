@@ -78,7 +78,7 @@ async fn only_the_ciphertext_under_the_operators_keys_changes() {
     assert!(!output.is_unchanged() && output.report.opens.is_proven(), "{output:?}");
     assert!(output.report.added.is_empty() && output.removed.is_empty());
     let wire = &detached.stack.wire;
-    // The second key object is looked at: its name does not tell whether the keyring may use it.
+    // The second key object is read: its name does not tell whether the keyring may use it.
     let expected = ["GetObject *", "ReEncrypt", "Decrypt", "PutObject *", "GetObject *"];
     assert_eq!(operations(wire, &detached.keys), expected);
     let put = wire.calls().into_iter().find(|call| call.operation == "PutObject").expect("a put");

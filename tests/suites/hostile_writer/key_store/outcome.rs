@@ -29,7 +29,7 @@ pub(super) enum Outcome {
     Failed(ErrorKind),
 }
 
-/// What became of the key objects.
+/// Fate of the key objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Report {
     pub(super) added: Names,

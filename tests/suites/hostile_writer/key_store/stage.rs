@@ -26,7 +26,7 @@ use crate::{
     scene::{Kind, Name, Role, Scene},
 };
 
-/// Where the wrapped forms of the intermediate key are.
+/// Storage of the wrapped forms of the intermediate key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Wrapped {
     /// In the key store, and in the object.
@@ -55,7 +55,7 @@ pub(super) struct Stage {
     opened: HashMap<(EncryptedDataKey, [u8; 56]), bool>,
 }
 
-/// What is stored.
+/// Stored objects, and the keys that open them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) object: Stored,
