@@ -38,20 +38,15 @@ use sealwax_s3::{
     ListedObject, ObjectKind, SealedClient,
     envelope::{KeyMaterial, SharedKeySlot},
 };
-use tokio_util::sync::CancellationToken;
 
 pub use self::audit_summary::{AuditSummary, IntermediateKeyUse, KeyUse};
-use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState};
-
-/// Default number of objects in work at a time.
-const DEFAULT_CONCURRENCY: usize = 64;
+use crate::engine::{JobLimits, Outcomes, Pool, RetryPolicy, RetryState, limit_setters};
 
 /// Audits the objects of a listing.
 #[derive(Debug, Clone)]
 pub struct Audit {
     client: SealedClient,
-    concurrency: usize,
-    cancellation: CancellationToken,
+    limits: JobLimits,
     questions: Questions,
 }
 
@@ -246,12 +241,7 @@ impl Audit {
     /// keys there count too, at one list and one `GetObject` for each key object, not for each object.
     #[must_use]
     pub fn new(client: SealedClient) -> Self {
-        Self {
-            client,
-            concurrency: DEFAULT_CONCURRENCY,
-            cancellation: CancellationToken::new(),
-            questions: Questions::default(),
-        }
+        Self { client, limits: JobLimits::default(), questions: Questions::default() }
     }
 
     /// Proves each key that an object claims: unwraps it alone, and compares the result with the
@@ -290,18 +280,9 @@ impl Audit {
         self
     }
 
-    /// Sets the largest number of objects in work at a time: 64 unless set, and at least 1.
-    #[must_use]
-    pub fn concurrency(mut self, objects: usize) -> Self {
-        self.concurrency = objects;
-        self
-    }
-
-    /// Sets a token that ends the job early. Objects in flight are finished.
-    #[must_use]
-    pub fn cancellation(mut self, token: CancellationToken) -> Self {
-        self.cancellation = token;
-        self
+    limit_setters! {
+        concurrency: "Sets the largest number of objects in work at a time: 64 unless set, and at least 1.",
+        cancellation: "Sets a token that ends the job early. Objects in flight are finished.",
     }
 
     /// Audits `objects`. An object that can't be read is no `Err` item but has a
@@ -310,8 +291,8 @@ impl Audit {
         self,
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> Outcomes<AuditSummary> {
-        let Self { client, concurrency, cancellation, questions } = self;
-        let engine = Engine::new(concurrency, &cancellation, RetryPolicy::READ);
+        let Self { client, limits, questions } = self;
+        let engine = limits.engine(RetryPolicy::READ);
         let keys = Arc::new(client.key_audit());
         let work = move |object, mut retry: RetryState| {
             let (client, keys) = (client.clone(), Arc::clone(&keys));

@@ -34,16 +34,12 @@ use std::time::SystemTime;
 use futures_core::Stream;
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{ContentId, Error, ErrorKind, ListedObject, SealedClient};
-use tokio_util::sync::CancellationToken;
 
 use self::versions::{Versions, by_key};
 use crate::{
-    engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary},
+    engine::{JobLimits, Outcomes, Pool, RetryPolicy, RetryState, Summary, limit_setters},
     merge::{Joined, Keyed, join},
 };
-
-/// Default number of keys in work at a time.
-const DEFAULT_CONCURRENCY: usize = 64;
 
 /// Compares a source and its replica.
 #[derive(Debug, Clone)]
@@ -51,8 +47,7 @@ pub struct Compare {
     source: SealedClient,
     replica: SealedClient,
     since: SystemTime,
-    concurrency: usize,
-    cancellation: CancellationToken,
+    limits: JobLimits,
     proves: bool,
 }
 
@@ -178,14 +173,7 @@ impl Compare {
     /// set.
     #[must_use]
     pub fn new(source: SealedClient, replica: SealedClient, since: SystemTime) -> Self {
-        Self {
-            source,
-            replica,
-            since,
-            concurrency: DEFAULT_CONCURRENCY,
-            cancellation: CancellationToken::new(),
-            proves: false,
-        }
+        Self { source, replica, since, limits: JobLimits::default(), proves: false }
     }
 
     /// Unwraps the data keys of both objects before they count as the same: what metadata claims
@@ -196,16 +184,9 @@ impl Compare {
         Self { proves: true, ..self }
     }
 
-    /// Sets the largest number of keys in work at a time: 64 unless set, and at least 1.
-    #[must_use]
-    pub fn concurrency(self, keys: usize) -> Self {
-        Self { concurrency: keys, ..self }
-    }
-
-    /// Sets a token that ends the job early. Keys in flight are finished.
-    #[must_use]
-    pub fn cancellation(self, token: CancellationToken) -> Self {
-        Self { cancellation: token, ..self }
+    limit_setters! {
+        concurrency: "Sets the largest number of keys in work at a time: 64 unless set, and at least 1.",
+        cancellation: "Sets a token that ends the job early. Keys in flight are finished.",
     }
 
     /// Compares two listings of versions, each in the order of the keys' bytes and newest version
@@ -218,7 +199,7 @@ impl Compare {
         source: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
         replica: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> Outcomes<CompareSummary> {
-        let engine = Engine::new(self.concurrency, &self.cancellation, RetryPolicy::READ);
+        let engine = self.limits.engine(RetryPolicy::READ);
         let pairs =
             join(by_key(source, self.since), by_key(replica, self.since)).map_ok(Pair::from);
         let work = move |pair: Pair, mut retry: RetryState| {

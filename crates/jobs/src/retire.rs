@@ -32,11 +32,10 @@ use std::{
 use futures_core::Stream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sealwax_s3::{Error, KeyProof, KmsKeyArn, ListedObject, SealedClient, StoredKey, StoredKeys};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::{Audit, AuditedObject, Dependence},
-    engine::{Outcomes, Step, Summary},
+    engine::{JobLimits, Outcomes, Step, Summary, limit_setters},
 };
 
 /// Intermediate keys that are proven at a time, in the end.
@@ -47,8 +46,7 @@ const CONCURRENCY: usize = 32;
 pub struct Retire {
     client: SealedClient,
     wrapping_key: String,
-    concurrency: Option<usize>,
-    cancellation: CancellationToken,
+    limits: JobLimits,
 }
 
 /// Outcome for one version of an object.
@@ -185,22 +183,12 @@ impl Retire {
     /// and sidecars.
     #[must_use]
     pub fn new(client: SealedClient, wrapping_key: impl Into<String>) -> Self {
-        let cancellation = CancellationToken::new();
-        Self { client, wrapping_key: wrapping_key.into(), concurrency: None, cancellation }
+        Self { client, wrapping_key: wrapping_key.into(), limits: JobLimits::default() }
     }
 
-    /// Sets the largest number of versions in work at a time, as [`Audit::concurrency`] does.
-    #[must_use]
-    pub fn concurrency(mut self, versions: usize) -> Self {
-        self.concurrency = Some(versions);
-        self
-    }
-
-    /// Sets a token that ends the job early. Versions in flight are finished.
-    #[must_use]
-    pub fn cancellation(mut self, token: CancellationToken) -> Self {
-        self.cancellation = token;
-        self
+    limit_setters! {
+        concurrency: "Sets the largest number of versions in work at a time, as [`Audit::concurrency`] does.",
+        cancellation: "Sets a token that ends the job early. Versions in flight are finished.",
     }
 
     /// Looks at `versions`: pass [`Listing::versions`](crate::listing::Listing::versions) of the whole
@@ -209,10 +197,9 @@ impl Retire {
         self,
         versions: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> Outcomes<RetireSummary> {
-        let mut audit = Audit::new(self.client).prove().cancellation(self.cancellation);
-        if let Some(concurrency) = self.concurrency {
-            audit = audit.concurrency(concurrency);
-        }
+        let JobLimits { concurrency, cancellation } = self.limits;
+        let audit = Audit::new(self.client).prove();
+        let audit = audit.concurrency(concurrency).cancellation(cancellation);
         let wrapping_key = self.wrapping_key;
         Outcomes::new(audit.run(versions).map(move |audited| {
             audited.map(|audited| {

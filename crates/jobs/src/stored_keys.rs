@@ -37,8 +37,6 @@ pub use self::{
 };
 use crate::bounded::bounded;
 
-/// Default number of intermediate keys in work at a time.
-const DEFAULT_CONCURRENCY: usize = 64;
 /// Number of names that are counted separately. Names are claims, and can be any number.
 const MAX_NAMES: usize = 1_000;
 

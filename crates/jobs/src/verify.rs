@@ -39,24 +39,19 @@ use sealwax_s3::{
     VerifyOutput,
 };
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 pub use self::sample::Sample;
 use crate::{
     audit::{self, AuditedObject},
-    engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary},
+    engine::{JobLimits, Outcomes, Pool, RetryPolicy, RetryState, Summary, limit_setters},
 };
-
-/// Default number of objects in work at a time.
-const DEFAULT_CONCURRENCY: usize = 64;
 
 /// Verifies the objects of a listing.
 #[derive(Debug, Clone)]
 pub struct VerifyAll {
     client: SealedClient,
     depth: VerifyDepth,
-    concurrency: usize,
-    cancellation: CancellationToken,
+    limits: JobLimits,
     sample: Option<Sample>,
     claims: bool,
 }
@@ -132,8 +127,7 @@ impl VerifyAll {
         Self {
             client,
             depth: VerifyDepth::default(),
-            concurrency: DEFAULT_CONCURRENCY,
-            cancellation: CancellationToken::new(),
+            limits: JobLimits::default(),
             sample: None,
             claims: false,
         }
@@ -161,18 +155,9 @@ impl VerifyAll {
         self
     }
 
-    /// Sets the largest number of objects in work at a time: 64 unless set, and at least 1.
-    #[must_use]
-    pub fn concurrency(mut self, objects: usize) -> Self {
-        self.concurrency = objects;
-        self
-    }
-
-    /// Sets a token that ends the job early. Objects in flight are finished.
-    #[must_use]
-    pub fn cancellation(mut self, token: CancellationToken) -> Self {
-        self.cancellation = token;
-        self
+    limit_setters! {
+        concurrency: "Sets the largest number of objects in work at a time: 64 unless set, and at least 1.",
+        cancellation: "Sets a token that ends the job early. Objects in flight are finished.",
     }
 
     /// Verifies `objects`.
@@ -180,8 +165,8 @@ impl VerifyAll {
         self,
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> Outcomes<VerifySummary> {
-        let Self { client, depth, concurrency, cancellation, sample, claims } = self;
-        let engine = Engine::new(concurrency, &cancellation, RetryPolicy::READ);
+        let Self { client, depth, limits, sample, claims } = self;
+        let engine = limits.engine(RetryPolicy::READ);
         let objects = objects.try_filter(move |object| {
             ready(sample.as_ref().is_none_or(|sample| sample.contains(object)))
         });

@@ -24,7 +24,7 @@ use super::{
     AppliedObject, JobSummary as _, PlanFile, PlannedObject, Work, WorkOutcome as _,
     completed::Completed, journal::Journal,
 };
-use crate::engine::{Engine, Outcomes, Pool, RetryState, Step};
+use crate::engine::{JobLimits, Outcomes, Pool, RetryState, Step, limit_setters};
 
 /// Objects to work on: a plan or a listing.
 pub struct JobInput {
@@ -170,24 +170,22 @@ impl Item {
 #[derive(Debug)]
 pub struct Apply<W> {
     work: W,
-    concurrency: usize,
+    limits: JobLimits,
     journal: Option<PathBuf>,
-    cancellation: CancellationToken,
 }
 
 impl<W: Work> Apply<W> {
     /// Creates a job that does `work`, without a journal.
     #[must_use]
     pub fn new(work: W) -> Self {
-        let (concurrency, cancellation) = (W::CONCURRENCY, CancellationToken::new());
-        Self { work, concurrency, journal: None, cancellation }
+        Self { work, limits: JobLimits::new(W::CONCURRENCY), journal: None }
     }
 
-    /// Sets the largest number of objects in work at a time, at least 1: 128 for a rewrap and 64 for
-    /// a migration unless set. The job starts with fewer, and slows down when S3 or KMS throttles.
-    #[must_use]
-    pub fn concurrency(self, objects: usize) -> Self {
-        Self { concurrency: objects, ..self }
+    limit_setters! {
+        concurrency: "Sets the largest number of objects in work at a time, at least 1: 128 for a rewrap and 64 \
+                       for a migration unless set. The job starts with fewer, and slows down when S3 or KMS \
+                       throttles.",
+        cancellation: "Sets a token that ends the job early. Objects in flight are finished.",
     }
 
     /// Sets the path of the journal, a file that records the outcome of each object. It holds no key
@@ -199,12 +197,6 @@ impl<W: Work> Apply<W> {
     #[must_use]
     pub fn journal(self, path: impl Into<PathBuf>) -> Self {
         Self { journal: Some(path.into()), ..self }
-    }
-
-    /// Sets a token that ends the job early. Objects in flight are finished.
-    #[must_use]
-    pub fn cancellation(self, token: CancellationToken) -> Self {
-        Self { cancellation: token, ..self }
     }
 
     /// Works on the objects of `input`. An object that fails does not end the job: its outcome has
@@ -235,17 +227,17 @@ struct Run<W: Work> {
 
 impl<W: Work> Run<W> {
     async fn start(apply: Apply<W>, input: JobInput) -> Result<Self, Error> {
-        let Apply { work, concurrency, journal, cancellation } = apply;
+        let Apply { work, limits, journal } = apply;
         let (journal, completed) = Journal::open(journal, input.job(&work)?).await?;
         let earlier = Arc::new(EarlierRuns { completed, found: AtomicU64::new(0) });
-        let engine = Engine::new(concurrency, &cancellation, W::RETRIES);
+        let engine = limits.engine(W::RETRIES);
         let known = Arc::clone(&earlier);
         let of_item = move |item, retry| process(work.clone(), Arc::clone(&known), item, retry);
         Ok(Self {
             pool: Pool::new(engine, input.items(&earlier), of_item),
             journal,
             earlier,
-            cancellation,
+            cancellation: limits.cancellation,
             failure: None,
             is_stopped: false,
             is_drained: false,

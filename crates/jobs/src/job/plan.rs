@@ -10,7 +10,6 @@ use futures_util::{future::ready, stream};
 use sealwax_s3::{Error, ErrorKind, ListedObject, envelope::ascii_json};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     PlanHeader, PlanSummary, PlannedObject, PriceTable, Work,
@@ -20,10 +19,10 @@ use super::{
     storage::{BucketSettings, CopiedObject, StorageEstimator},
     work::Foreseen,
 };
-use crate::engine::{Engine, Outcomes, Pool, RetryState, Step, Summary as _};
+use crate::engine::{JobLimits, Outcomes, Pool, RetryState, Step, Summary as _, limit_setters};
 
 /// Default number of objects in work at a time.
-const DEFAULT_CONCURRENCY: usize = 128;
+const CONCURRENCY: usize = 128;
 
 /// Reads objects and writes a plan of the work on them.
 ///
@@ -41,8 +40,7 @@ const DEFAULT_CONCURRENCY: usize = 128;
 #[derive(Debug)]
 pub struct Plan<W> {
     work: W,
-    concurrency: usize,
-    cancellation: CancellationToken,
+    limits: JobLimits,
     prices: PriceTable,
     settings: Map<String, Value>,
 }
@@ -53,23 +51,16 @@ impl<W: Work> Plan<W> {
     pub fn new(work: W) -> Self {
         Self {
             work,
-            concurrency: DEFAULT_CONCURRENCY,
-            cancellation: CancellationToken::new(),
+            limits: JobLimits::new(CONCURRENCY),
             prices: PriceTable::default(),
             settings: Map::new(),
         }
     }
 
-    /// Sets the largest number of objects in work at a time: 128 unless set, and at least 1.
-    #[must_use]
-    pub fn concurrency(self, objects: usize) -> Self {
-        Self { concurrency: objects, ..self }
-    }
-
-    /// Sets a token that ends the job early. The plan then lacks its last line and can't be applied.
-    #[must_use]
-    pub fn cancellation(self, token: CancellationToken) -> Self {
-        Self { cancellation: token, ..self }
+    limit_setters! {
+        concurrency: "Sets the largest number of objects in work at a time: 128 unless set, and at least 1.",
+        cancellation: "Sets a token that ends the job early. The plan then lacks its last line and can't be \
+                       applied.",
     }
 
     /// Sets the prices of the estimate: [`PriceTable::default`] unless set.
@@ -96,7 +87,7 @@ impl<W: Work> Plan<W> {
         source: impl Into<String>,
         plan: impl Write + Send + 'static,
     ) -> Outcomes<PlanSummary> {
-        let engine = Engine::new(self.concurrency, &self.cancellation, W::RETRIES);
+        let engine = self.limits.engine(W::RETRIES);
         let examiner = Examiner::<W> {
             forecaster: self.work.forecaster(),
             buckets: BucketSettings::new(self.work.s3()),
@@ -215,7 +206,7 @@ impl<W: Work, F: Write + Send + 'static> PlanWriter<W, F> {
         summary.permissions = self.permissions.into_needs();
         let (estimate, storage) = (summary.estimate.clone(), summary.storage.clone());
         let permissions = summary.permissions.clone();
-        if !self.plan.cancellation.is_cancelled() {
+        if !self.plan.limits.cancellation.is_cancelled() {
             write(&mut self.writer, &PlanEnd { summary })?;
         }
         self.writer.flush().map_err(unwritten)?;

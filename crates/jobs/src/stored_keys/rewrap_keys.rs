@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use futures_core::Stream;
 use sealwax_s3::{Error, ErrorKind, KeyChanges, StoredKey, StoredKeyOutput, StoredKeys};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
-use super::{CountsByKey, DEFAULT_CONCURRENCY};
-use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary};
+use super::CountsByKey;
+use crate::engine::{JobLimits, Outcomes, Pool, RetryPolicy, RetryState, Summary, limit_setters};
 
 /// Changes the wrapping keys of the intermediate keys in a key store.
 ///
@@ -18,8 +17,7 @@ use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary};
 pub struct RewrapKeys {
     store: StoredKeys,
     changes: KeyChanges,
-    concurrency: usize,
-    cancellation: CancellationToken,
+    limits: JobLimits,
 }
 
 /// An intermediate key that was worked on, with the outcome.
@@ -102,20 +100,13 @@ impl RewrapKeys {
     /// [`StoredKeys::rewrap`].
     #[must_use]
     pub fn new(store: StoredKeys, changes: KeyChanges) -> Self {
-        let (concurrency, cancellation) = (DEFAULT_CONCURRENCY, CancellationToken::new());
-        Self { store, changes, concurrency, cancellation }
+        Self { store, changes, limits: JobLimits::default() }
     }
 
-    /// Sets the largest number of intermediate keys in work at a time: 64 unless set, and at least 1.
-    #[must_use]
-    pub fn concurrency(self, keys: usize) -> Self {
-        Self { concurrency: keys, ..self }
-    }
-
-    /// Sets a token that ends the job early. Intermediate keys in work are finished.
-    #[must_use]
-    pub fn cancellation(self, token: CancellationToken) -> Self {
-        Self { cancellation: token, ..self }
+    limit_setters! {
+        concurrency: "Sets the largest number of intermediate keys in work at a time: 64 unless set, and at least \
+                       1.",
+        cancellation: "Sets a token that ends the job early. Intermediate keys in work are finished.",
     }
 
     /// Rewraps `keys`: those of [`StoredKeys::list`], or some of them.
@@ -123,8 +114,8 @@ impl RewrapKeys {
         self,
         keys: impl Stream<Item = Result<StoredKey, Error>> + Send + 'static,
     ) -> Outcomes<RewrapKeysSummary> {
-        let Self { store, changes, concurrency, cancellation } = self;
-        let engine = Engine::new(concurrency, &cancellation, RetryPolicy::REWRAP);
+        let Self { store, changes, limits } = self;
+        let engine = limits.engine(RetryPolicy::REWRAP);
         let work = move |key: StoredKey, mut retry: RetryState| {
             let (store, changes) = (store.clone(), changes.clone());
             async move {

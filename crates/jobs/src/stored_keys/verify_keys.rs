@@ -5,18 +5,16 @@ use std::collections::BTreeMap;
 use futures_core::Stream;
 use sealwax_s3::{Error, ErrorKind, KeyProof, ProvenForm, StoredKey, StoredKeys};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
-use super::{CountsByKey, DEFAULT_CONCURRENCY};
-use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary};
+use super::CountsByKey;
+use crate::engine::{JobLimits, Outcomes, Pool, RetryPolicy, RetryState, Summary, limit_setters};
 
 /// Unwraps each wrapped form of the intermediate keys in a key store that the client's keyring may
 /// use, and compares it with the id.
 #[derive(Debug, Clone)]
 pub struct VerifyKeys {
     store: StoredKeys,
-    concurrency: usize,
-    cancellation: CancellationToken,
+    limits: JobLimits,
 }
 
 /// An intermediate key that was verified, with the outcome.
@@ -111,19 +109,13 @@ impl VerifyKeys {
     /// Creates a job that verifies the intermediate keys of `store`, by [`StoredKeys::prove`].
     #[must_use]
     pub fn new(store: StoredKeys) -> Self {
-        Self { store, concurrency: DEFAULT_CONCURRENCY, cancellation: CancellationToken::new() }
+        Self { store, limits: JobLimits::default() }
     }
 
-    /// Sets the largest number of intermediate keys in work at a time: 64 unless set, and at least 1.
-    #[must_use]
-    pub fn concurrency(self, keys: usize) -> Self {
-        Self { concurrency: keys, ..self }
-    }
-
-    /// Sets a token that ends the job early. Intermediate keys in work are finished.
-    #[must_use]
-    pub fn cancellation(self, token: CancellationToken) -> Self {
-        Self { cancellation: token, ..self }
+    limit_setters! {
+        concurrency: "Sets the largest number of intermediate keys in work at a time: 64 unless set, and at least \
+                       1.",
+        cancellation: "Sets a token that ends the job early. Intermediate keys in work are finished.",
     }
 
     /// Verifies `keys`: those of [`StoredKeys::list`], or some of them.
@@ -131,8 +123,8 @@ impl VerifyKeys {
         self,
         keys: impl Stream<Item = Result<StoredKey, Error>> + Send + 'static,
     ) -> Outcomes<VerifyKeysSummary> {
-        let Self { store, concurrency, cancellation } = self;
-        let engine = Engine::new(concurrency, &cancellation, RetryPolicy::READ);
+        let Self { store, limits } = self;
+        let engine = limits.engine(RetryPolicy::READ);
         let work = move |key: StoredKey, mut retry: RetryState| {
             let store = store.clone();
             async move {
