@@ -17,12 +17,14 @@ use criterion::{
     BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime,
 };
 use sealwax_envelope::{
-    BodySalt, Opener, PartBuffer, PartSealer, PlaintextDataKey, Sealer,
+    BodySalt, Opener, PartBuffer, PartSealer, PlaintextDataKey, Sealer, SpanOpener,
     geometry::{CHUNK_LEN, SEALED_CHUNK_LEN, TAG_LEN},
 };
 
 /// Default plaintext length of a part, which is the longest buffer here.
 const PART_LEN: usize = 8 * 1024 * 1024;
+/// Length of the pieces in which a body arrives.
+const PIECE_LEN: usize = 64 * 1024;
 const LENS: [usize; 3] = [CHUNK_LEN, 1024 * 1024, PART_LEN];
 const CONTEXT: &[u8] = b"context";
 const BACKEND: &str = if cfg!(feature = "aws-lc-rs") { "aws-lc-rs" } else { "rustcrypto" };
@@ -90,9 +92,16 @@ fn open(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, l
     group.bench_function(BenchmarkId::new("open", len), |bencher| {
         bencher.iter_batched(|| sealed.clone(), open, batch(len));
     });
-    group.bench_function(BenchmarkId::new("open-packed", len), |bencher| {
-        let open = |body| opener.open_packed(0, body, 0).expect("authentic");
-        bencher.iter_batched(|| sealed.clone(), open, batch(len));
+    group.bench_function(BenchmarkId::new("open-arriving", len), |bencher| {
+        let mut room = vec![0; len];
+        bencher.iter(|| {
+            let mut span = SpanOpener::new(opener.clone(), 0, sealed.len() as u64);
+            let mut written = 0;
+            for piece in sealed.chunks(PIECE_LEN) {
+                written += span.open(piece, &mut room[written..]).expect("authentic").written;
+            }
+            assert!(span.is_done());
+        });
     });
 
     let cipher = Bare::new(data_key);

@@ -15,7 +15,7 @@ use serde::Serialize;
 /// If `value` fails to serialise, or has a map with names that are not text.
 #[must_use]
 pub fn to_string(value: &impl Serialize) -> String {
-    escaped(&serde_json::to_string(value).expect(SERIALISES))
+    escaped(serde_json::to_string(value).expect(SERIALISES))
 }
 
 /// Returns `value` as JSON with line breaks and indentation, escaped in the same way.
@@ -24,13 +24,16 @@ pub fn to_string(value: &impl Serialize) -> String {
 /// As [`to_string`].
 #[must_use]
 pub fn to_string_pretty(value: &impl Serialize) -> String {
-    escaped(&serde_json::to_string_pretty(value).expect(SERIALISES))
+    escaped(serde_json::to_string_pretty(value).expect(SERIALISES))
 }
 
 const SERIALISES: &str = "text, numbers, lists, and maps whose names are text";
 
 /// Escapes the characters that JSON allows in its strings. Other characters stand only there.
-fn escaped(json: &str) -> String {
+fn escaped(json: String) -> String {
+    if json.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+        return json;
+    }
     let mut ascii = String::with_capacity(json.len());
     for char in json.chars() {
         match char {

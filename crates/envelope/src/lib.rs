@@ -21,6 +21,7 @@ mod place;
 mod plaintext_data_key;
 pub mod s3ec;
 mod sealer;
+mod span_opener;
 mod stream;
 mod wrap_context;
 
@@ -43,7 +44,8 @@ pub use self::{
     part::PartBuffer,
     place::{Place, Scope},
     plaintext_data_key::{DATA_KEY_LEN, PlaintextDataKey},
-    sealer::{PartSealer, Sealer},
+    sealer::{PartSealer, Sealer, SealingPart},
+    span_opener::{OpenedSpan, SpanOpener},
     stream::StreamOpener,
     wrap_context::{
         FORMAT_PAIR, INTERMEDIATE_PAIR, PLACE_PAIR, SALT_PAIR, SCOPE_PAIR, WrapContext,

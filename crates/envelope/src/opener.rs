@@ -1,4 +1,4 @@
-//! Decryption of any range of a body's chunks, in place.
+//! Decryption of any range of a body's chunks.
 
 use std::{fmt, sync::Arc};
 
@@ -56,36 +56,21 @@ impl Opener {
         Ok(OpenedChunks { body })
     }
 
-    /// Opens the stored chunks in `body` from byte `start` on, as [`Opener::open_chunks`] does, and
-    /// returns only their plaintext, contiguous and in the same allocation.
+    /// Opens the stored chunk `sealed`, which has the number `chunk`, into `plaintext`: 16 bytes
+    /// shorter, and elsewhere in memory.
     ///
     /// # Errors
-    /// As [`Opener::open_chunks`], and [`Error::Truncated`] if `start` is beyond the end of `body`.
-    pub fn open_packed(
-        &self,
-        first_chunk: u64,
-        mut body: Vec<u8>,
-        start: usize,
-    ) -> Result<Vec<u8>, Error> {
-        if start > body.len() {
-            return Err(Error::Truncated);
-        }
-        let mut packed = 0;
-        let mut chunks = (start..body.len()).step_by(SEALED_CHUNK_LEN).enumerate();
-        let opened = chunks.try_for_each(|(index, from)| {
-            let end = body.len().min(from + SEALED_CHUNK_LEN);
-            self.open_chunks(first_chunk.saturating_add(index as u64), &mut body[from..end])?;
-            // Move it while it is still in the processor's cache.
-            body.copy_within(from..end - TAG_LEN, packed);
-            packed += end - TAG_LEN - from;
-            Ok(())
+    /// As [`Opener::open_chunks`], and [`Error::ApiMisuse`] if `plaintext` has another length.
+    /// `plaintext` is then filled with zeros.
+    pub fn open_chunk(&self, chunk: u64, sealed: &[u8], plaintext: &mut [u8]) -> Result<(), Error> {
+        let opened = self.key.chunk(chunk).and_then(|(cipher, nonce)| {
+            let (data, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(Error::Truncated)?;
+            if data.len() != plaintext.len() {
+                return Err(Error::ApiMisuse("a chunk's plaintext is 16 bytes shorter"));
+            }
+            Ok(cipher.open_into(nonce, &[], data, tag, plaintext)?)
         });
-        if let Err(error) = opened {
-            body.fill(0);
-            return Err(error);
-        }
-        body.truncate(packed);
-        Ok(body)
+        opened.inspect_err(|_| plaintext.fill(0))
     }
 }
 

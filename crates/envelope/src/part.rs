@@ -1,9 +1,9 @@
 //! A buffer for one part of a body, read and sealed in place.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use crate::{
-    BodyHeader,
+    BodyHeader, Error,
     geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN},
 };
 
@@ -136,18 +136,33 @@ impl PartBuffer {
         self.bytes
     }
 
-    /// Applies `seal` to each chunk with the space for its tag, and returns the stored bytes. The
-    /// last part holds the chunks that the plaintext fills and the short one that ends the body;
-    /// other parts hold `chunks` whole chunks.
-    pub(crate) fn into_sealed(mut self, last: bool, mut seal: impl FnMut(&mut [u8])) -> Vec<u8> {
-        let chunks_len = if last {
-            self.filled + (self.filled / CHUNK_LEN + 1) * TAG_LEN
-        } else {
-            self.chunks * SEALED_CHUNK_LEN
-        };
-        self.bytes.truncate(self.header_len + chunks_len);
-        self.bytes[self.header_len..].chunks_mut(SEALED_CHUNK_LEN).for_each(&mut seal);
+    /// Applies `seal` to each of the chunks `chunks`, which are full, with the space for its tag.
+    pub(crate) fn seal_full(
+        &mut self,
+        chunks: Range<usize>,
+        seal: impl FnMut(&mut [u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let at = |chunk| self.header_len + chunk * SEALED_CHUNK_LEN;
+        let (start, end) = (at(chunks.start), at(chunks.end));
+        self.bytes[start..end].chunks_mut(SEALED_CHUNK_LEN).try_for_each(seal)
+    }
+
+    /// Returns the stored bytes of a part whose full chunks are sealed.
+    pub(crate) fn into_whole_chunks(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.header_len + self.filled / CHUNK_LEN * SEALED_CHUNK_LEN);
         self.bytes
+    }
+
+    /// Applies `seal` to the short chunk that ends a body, with the space for its tag, and returns
+    /// the stored bytes of the last part. Its full chunks are sealed already.
+    pub(crate) fn into_last_part(
+        mut self,
+        seal: impl FnOnce(&mut [u8]) -> Result<(), Error>,
+    ) -> Result<Vec<u8>, Error> {
+        let start = self.header_len + self.filled / CHUNK_LEN * SEALED_CHUNK_LEN;
+        self.bytes.truncate(start + self.filled % CHUNK_LEN + TAG_LEN);
+        seal(&mut self.bytes[start..])?;
+        Ok(self.bytes)
     }
 }
 
@@ -185,7 +200,13 @@ mod tests {
         assert_eq!(buffer.put_slice(&[2; CHUNK_LEN]), CHUNK_LEN - 5, "as much as fits");
         assert!(buffer.is_full() && buffer.spare_mut().is_empty());
         assert_eq!(buffer.put_slice(&[3]), 0);
-        let stored = buffer.into_sealed(false, |chunk| chunk[CHUNK_LEN..].fill(7));
+        buffer
+            .seal_full(0..2, |chunk| {
+                chunk[CHUNK_LEN..].fill(7);
+                Ok(())
+            })
+            .expect("sealed");
+        let stored = buffer.into_whole_chunks();
         let chunk = |bytes: Vec<u8>| [bytes, vec![7; TAG_LEN]].concat();
         let second = [vec![1; 5], vec![2; CHUNK_LEN - 5]].concat();
         assert!(stored == [vec![9; HEADER_LEN], chunk(vec![1; CHUNK_LEN]), chunk(second)].concat());

@@ -102,24 +102,30 @@ impl PartSealer {
     /// [`Error::ApiMisuse`] if a part other than the last is not full or has a different number of
     /// chunks than reserved; [`Error::TooLong`] beyond the format's 2^38 chunks.
     pub fn seal(self, buffer: PartBuffer) -> Result<Vec<u8>, Error> {
-        let whole = (buffer.len() / CHUNK_LEN) as u64;
-        let reserved = self.chunks.end - self.chunks.start;
-        let is_whole = buffer.is_full() && whole == reserved;
-        if !self.last && !is_whole {
-            return Err(Error::ApiMisuse(
-                "each part except the last must fill exactly the chunks that it reserved",
-            ));
-        }
-        if self.last && whole >= reserved {
-            return Err(Error::TooLong);
-        }
-        let mut numbers = self.chunks;
-        Ok(buffer.into_sealed(self.last, |chunk| {
-            let number = numbers.next().expect("counted above");
-            let (cipher, nonce) = self.key.chunk(number).expect("below MAX_CHUNKS");
-            let (data, tag) = chunk.split_at_mut(chunk.len() - TAG_LEN);
-            tag.copy_from_slice(&cipher.seal(nonce, &[], data));
-        }))
+        self.sealing(buffer).finish()
+    }
+
+    /// Seals plaintext while it comes into `buffer`, and therefore while it is in the processor's
+    /// cache.
+    pub fn sealing(self, buffer: PartBuffer) -> SealingPart {
+        let mut part = SealingPart { sealer: self, buffer, sealed: 0, failed: None };
+        part.advance(0);
+        part
+    }
+
+    /// Seals one chunk, which ends with the space for its tag, under the next number.
+    fn seal_chunk(&mut self, chunk: &mut [u8]) -> Result<(), Error> {
+        let number = self.chunks.next();
+        let number = number
+            .ok_or_else(|| if self.last { Error::TooLong } else { Self::not_as_reserved() })?;
+        let (cipher, nonce) = self.key.chunk(number)?;
+        let (data, tag) = chunk.split_at_mut(chunk.len() - TAG_LEN);
+        tag.copy_from_slice(&cipher.seal(nonce, &[], data));
+        Ok(())
+    }
+
+    fn not_as_reserved() -> Error {
+        Error::ApiMisuse("each part except the last must fill exactly the chunks that it reserved")
     }
 }
 
@@ -129,5 +135,85 @@ impl fmt::Debug for PartSealer {
             .field("chunks", &self.chunks)
             .field("last", &self.last)
             .finish_non_exhaustive()
+    }
+}
+
+/// A part that is being filled, whose full chunks are sealed.
+#[must_use = "a body with an unsealed part cannot be opened"]
+pub struct SealingPart {
+    sealer: PartSealer,
+    buffer: PartBuffer,
+    /// Number of chunks that are sealed.
+    sealed: usize,
+    failed: Option<Error>,
+}
+
+impl SealingPart {
+    /// Returns the space for all further plaintext bytes, as [`PartBuffer::spare_chunks_mut`] does.
+    pub fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.buffer.spare_chunks_mut()
+    }
+
+    /// Marks the next `len` bytes as plaintext, as [`PartBuffer::advance`] does, and seals the chunks
+    /// that are full.
+    ///
+    /// # Panics
+    /// If `len` exceeds the remaining space.
+    pub fn advance(&mut self, len: usize) {
+        self.buffer.advance(len);
+        let full = self.sealed..self.buffer.len() / CHUNK_LEN;
+        self.sealed = full.end;
+        let sealed = self.buffer.seal_full(full, |chunk| self.sealer.seal_chunk(chunk));
+        // A number is missing, so the part cannot be finished.
+        self.failed = self.failed.take().or(sealed.err());
+    }
+
+    /// Copies as much of `source` as fits; returns the number of copied bytes.
+    pub fn put_slice(&mut self, source: &[u8]) -> usize {
+        let mut rest = source;
+        while !rest.is_empty() && !self.buffer.is_full() {
+            let spare = self.buffer.spare_mut();
+            let len = spare.len().min(rest.len());
+            spare[..len].copy_from_slice(&rest[..len]);
+            self.advance(len);
+            rest = &rest[len..];
+        }
+        source.len() - rest.len()
+    }
+
+    /// Returns the number of plaintext bytes in the part.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// `true` if the part has no plaintext.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Returns the stored bytes of the part.
+    ///
+    /// # Errors
+    /// As [`PartSealer::seal`].
+    pub fn finish(self) -> Result<Vec<u8>, Error> {
+        let Self { mut sealer, buffer, failed, .. } = self;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if sealer.last {
+            return buffer.into_last_part(|chunk| sealer.seal_chunk(chunk));
+        }
+        if !buffer.is_full() || !sealer.chunks.is_empty() {
+            return Err(PartSealer::not_as_reserved());
+        }
+        Ok(buffer.into_whole_chunks())
+    }
+}
+
+impl fmt::Debug for SealingPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealingPart").field("len", &self.len()).finish_non_exhaustive()
     }
 }

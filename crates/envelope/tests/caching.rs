@@ -291,6 +291,35 @@ fn what_a_reader_opened_before_opens_no_object_that_it_must_not_open() {
     assert!(matches!(run(reader.unwrap(&others)), Unwrap::NotMine));
 }
 
+#[test]
+fn by_form_an_object_opens_only_if_its_own_wrapped_form_does() {
+    let (inner, acme) = (Counting::new(), context("acme"));
+    let writer = CachingKeyring::new(inner.clone());
+    let [(one, one_keys), (other, other_keys)] =
+        ["one", "other"].map(|key| generate(&writer, &acme, &place(key)));
+    let damaged = edited(&header(&acme, &other_keys), |text| {
+        let form = STANDARD_NO_PAD.encode(other_keys[0].ciphertext());
+        let first = if form.starts_with('A') { "B" } else { "A" };
+        text.replace(&form, &format!("{first}{}", &form[1..]))
+    });
+    assert_ne!(damaged[0].ciphertext(), other_keys[0].ciphertext());
+    let (by_id, by_form) =
+        (CachingKeyring::new(inner.clone()), CachingKeyring::new(inner.clone()).by_form());
+    for reader in [&by_id, &by_form] {
+        let (_, before) = inner.calls();
+        for _ in 0..3 {
+            assert_eq!(unwrap(reader, &one_keys), Ok(one));
+            assert_eq!(unwrap(reader, &other_keys), Ok(other), "it has the same form");
+        }
+        assert_eq!(inner.calls().1, before + 1);
+    }
+    assert_eq!(unwrap(&by_id, &damaged), Ok(other), "by the key that another form held");
+    assert_eq!(unwrap(&by_form, &damaged), Err(KeyringErrorKind::Rejected));
+    // With a form that opens beside it, it does.
+    let both = [damaged, other_keys].concat();
+    assert_eq!(unwrap(&by_form, &both), Ok(other));
+}
+
 /// FORMAT.md W5: an intermediate key has one scope.
 #[test]
 fn objects_share_an_intermediate_key_only_within_its_scope() {

@@ -3,7 +3,8 @@
 use cobblestone::Key256;
 use proptest::prelude::*;
 use sealwax_envelope::{
-    BodyHeader, BodySalt, Error, Opener, PartBuffer, PlaintextDataKey, Sealer, StreamOpener,
+    BodyHeader, BodySalt, Error, OpenedSpan, Opener, PartBuffer, PlaintextDataKey, Sealer,
+    SpanOpener, StreamOpener,
     geometry::{CHUNK_LEN, HEADER_LEN, MAX_CHUNKS, SEALED_CHUNK_LEN, body_len, plaintext_len},
 };
 use sha2::{Digest as _, Sha512};
@@ -178,18 +179,15 @@ fn chunks_beyond_the_last_number_are_rejected() {
     let opener = Opener::new(&key, b"", &header).expect("the right key");
     for first in [MAX_CHUNKS, MAX_CHUNKS + 1, u64::MAX - 1, u64::MAX] {
         let mut chunks = body[HEADER_LEN..].to_vec();
-        assert_eq!(
-            opener.open_packed(first, body.clone(), HEADER_LEN).err(),
-            Some(Error::TooLong),
-            "{first}"
-        );
+        let mut room = vec![1; CHUNK_LEN + 9];
+        let mut span = SpanOpener::new(opener.clone(), first, chunks.len() as u64);
+        assert_eq!(span.open(&chunks, &mut room), Err(Error::TooLong), "{first}");
+        assert!(room[..CHUNK_LEN].iter().all(|byte| *byte == 0));
         assert_eq!(opener.open_chunks(first, &mut chunks).err(), Some(Error::TooLong), "{first}");
         assert!(chunks.iter().all(|byte| *byte == 0));
     }
-    assert_eq!(
-        opener.open_packed(MAX_CHUNKS - 1, body, HEADER_LEN).err(),
-        Some(Error::Authentication)
-    );
+    let mut span = SpanOpener::new(opener, MAX_CHUNKS - 1, (body.len() - HEADER_LEN) as u64);
+    assert_eq!(span.open(&body[HEADER_LEN..], &mut [0; 2 * CHUNK_LEN]), Err(Error::Authentication));
 }
 
 /// One chunk remains for the end of the body, and no part goes beyond it.
@@ -212,19 +210,13 @@ fn a_body_has_at_most_the_maximum_number_of_chunks() {
 }
 
 #[test]
-fn opened_chunks_are_packed_and_report_the_end() {
+fn opened_chunks_report_the_end() {
     let key = PlaintextDataKey::generate().expect("random");
     let plaintext: Vec<u8> = (0..2 * CHUNK_LEN + 9).map(|i| (i % 251) as u8).collect();
     let body = seal(&key, b"", &plaintext, 4);
     let header = BodyHeader::from_bytes(body.first_chunk().expect("56 bytes"));
     let opener = Opener::new(&key, b"", &header).expect("the right key");
-    assert!(opener.open_packed(0, body.clone(), HEADER_LEN) == Ok(plaintext.clone()));
     let second = HEADER_LEN + SEALED_CHUNK_LEN;
-    assert!(opener.open_packed(1, body.clone(), second) == Ok(plaintext[CHUNK_LEN..].to_vec()));
-    assert_eq!(opener.open_packed(1, body.clone(), body.len()), Ok(Vec::new()));
-    let mut damaged = body.clone();
-    damaged[second] ^= 1;
-    assert_eq!(opener.open_packed(0, damaged, HEADER_LEN), Err(Error::Authentication));
     for (end, len, is_end) in [(second, CHUNK_LEN, false), (body.len(), plaintext.len(), true)] {
         let mut chunks = body[HEADER_LEN..end].to_vec();
         let opened = opener.open_chunks(0, &mut chunks).expect("verified");
@@ -313,4 +305,129 @@ proptest! {
         prop_assert_eq!(result, Ok(()));
         prop_assert_eq!(opened, plaintext);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_part_that_is_sealed_while_it_is_filled_is_the_same(
+        len in prop_oneof![0..70_000_usize, Just(CHUNK_LEN), Just(2 * CHUNK_LEN)],
+        pieces in prop::collection::vec(prop_oneof![1..40_usize, 1..50_000_usize], 1..5),
+    ) {
+        let key = PlaintextDataKey::generate().expect("random");
+        let plaintext: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        let sealer = Sealer::new(&key, b"", salt());
+        let header = *sealer.header();
+        let buffer = || PartBuffer::new(None, len.div_ceil(CHUNK_LEN));
+        let mut part = sealer.last_part().sealing(buffer());
+        prop_assert!(part.is_empty());
+        let (mut rest, mut lens) = (&plaintext[..], pieces.iter().cycle());
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.len().min(*lens.next().expect("lengths")));
+            prop_assert_eq!(part.put_slice(piece), piece.len());
+            rest = after;
+            prop_assert_eq!(part.len(), len - rest.len());
+        }
+        let while_filled = part.finish().expect("sealed");
+
+        let again = Sealer::dangerous_resume(&key, b"", &header).expect("the same");
+        let mut whole = buffer();
+        whole.put_slice(&plaintext);
+        prop_assert!(while_filled == again.last_part().seal(whole).expect("sealed"));
+    }
+}
+
+#[test]
+fn a_part_with_other_chunks_than_reserved_is_not_finished() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let misuse = "each part except the last must fill exactly the chunks that it reserved";
+    for (reserved, room, filled) in [(1, 2, CHUNK_LEN), (1, 2, 2 * CHUNK_LEN), (2, 1, CHUNK_LEN)] {
+        let mut sealer = Sealer::new(&key, b"", salt());
+        let part = sealer.next_part(reserved).expect("below the limit");
+        let mut part = part.sealing(PartBuffer::new(None, room));
+        assert_eq!(part.put_slice(&vec![1; filled]), filled);
+        assert_eq!(part.finish(), Err(Error::ApiMisuse(misuse)), "{reserved} {room} {filled}");
+    }
+}
+
+/// Opens the chunks from `first` on, in pieces of these lengths, with this much room each time.
+fn open_span(
+    opener: &Opener,
+    first: u64,
+    sealed: &[u8],
+    pieces: &[usize],
+    room_len: usize,
+) -> Result<Vec<u8>, Error> {
+    let mut span = SpanOpener::new(opener.clone(), first, sealed.len() as u64);
+    let (mut plaintext, mut rest) = (Vec::new(), sealed);
+    let mut lens = pieces.iter().cycle();
+    while !rest.is_empty() {
+        let piece = &rest[..rest.len().min(*lens.next().expect("lengths"))];
+        let left = span.plaintext_left();
+        let mut room = vec![0; room_len];
+        let opened = span.open(piece, &mut room)?;
+        assert!(opened.taken > 0 || room_len < CHUNK_LEN, "no progress");
+        assert_eq!(span.plaintext_left(), left - opened.written as u64);
+        plaintext.extend_from_slice(&room[..opened.written]);
+        rest = &rest[opened.taken..];
+    }
+    assert!(span.is_done());
+    assert_eq!(span.open(b"more", &mut []), Ok(OpenedSpan { taken: 0, written: 0 }));
+    Ok(plaintext)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_span_opens_from_pieces_of_any_length(
+        len in prop_oneof![0..70_000_usize, Just(CHUNK_LEN), Just(2 * CHUNK_LEN)],
+        first in 0..3_usize,
+        pieces in prop::collection::vec(prop_oneof![1..40_usize, 1..50_000_usize], 1..5),
+        room in CHUNK_LEN..3 * CHUNK_LEN,
+        flipped in any::<prop::sample::Index>(),
+    ) {
+        let key = PlaintextDataKey::generate().expect("random");
+        let plaintext: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        let mut body = seal(&key, b"", &plaintext, 4);
+        let header = BodyHeader::from_bytes(body.first_chunk().expect("56 bytes"));
+        let opener = Opener::new(&key, b"", &header).expect("the right key");
+        let first = first.min(len / CHUNK_LEN);
+        let start = HEADER_LEN + first * SEALED_CHUNK_LEN;
+        let opened = open_span(&opener, first as u64, &body[start..], &pieces, room);
+        prop_assert!(opened == Ok(plaintext[first * CHUNK_LEN..].to_vec()));
+
+        let at = start + flipped.index(body.len() - start);
+        body[at] ^= 1;
+        let opened = open_span(&opener, first as u64, &body[start..], &pieces, room);
+        prop_assert_eq!(opened, Err(Error::Authentication));
+    }
+}
+
+#[test]
+fn a_span_stops_when_its_room_is_full() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let body = seal(&key, b"", &[7; 2 * CHUNK_LEN], 4);
+    let header = BodyHeader::from_bytes(body.first_chunk().expect("56 bytes"));
+    let opener = Opener::new(&key, b"", &header).expect("the right key");
+    let sealed = &body[HEADER_LEN..];
+    let mut span = SpanOpener::new(opener.clone(), 0, sealed.len() as u64);
+    let stopped = OpenedSpan { taken: 0, written: 0 };
+    assert_eq!(span.open(sealed, &mut [0; CHUNK_LEN - 1]), Ok(stopped));
+    let mut room = vec![0; 2 * CHUNK_LEN - 1];
+    let opened = OpenedSpan { taken: SEALED_CHUNK_LEN, written: CHUNK_LEN };
+    assert_eq!(span.open(sealed, &mut room), Ok(opened));
+    assert!(room[..CHUNK_LEN] == [7; CHUNK_LEN]);
+    let rest = &sealed[SEALED_CHUNK_LEN..];
+    assert_eq!(span.open(rest, &mut room).map(|opened| opened.taken), Ok(rest.len()));
+    assert!(span.is_done(), "the empty last chunk needs no room");
+
+    // The body ends within a tag.
+    let mut span = SpanOpener::new(opener.clone(), 1, (SEALED_CHUNK_LEN + 15) as u64);
+    assert_eq!(span.open(rest, &mut room), Err(Error::Truncated));
+    assert_eq!(
+        opener.open_chunk(0, &sealed[..SEALED_CHUNK_LEN], &mut [1; 5]),
+        Err(Error::ApiMisuse("a chunk's plaintext is 16 bytes shorter"))
+    );
 }

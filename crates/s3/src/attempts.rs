@@ -9,7 +9,9 @@ use aws_sdk_s3::{
     },
     error::BoxError,
 };
-use aws_smithy_runtime_api::client::{orchestrator::Metadata, retries::RequestAttempts};
+use aws_smithy_runtime_api::client::{
+    interceptors::dyn_dispatch_hint, orchestrator::Metadata, retries::RequestAttempts,
+};
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
 /// An SDK interceptor that logs each attempt of a request, retries included, in the current span.
@@ -27,6 +29,7 @@ impl Storable for Started {
     type Storer = StoreReplace<Self>;
 }
 
+#[dyn_dispatch_hint]
 impl Intercept for AttemptEvents {
     fn name(&self) -> &'static str {
         "AttemptEvents"

@@ -2,11 +2,12 @@
 
 use std::io;
 
+use futures_util::FutureExt as _;
 use tokio::task;
 
-/// Runs `work` on a blocking thread. A panic is an error.
-pub(crate) async fn blocking<T: Send + 'static>(
+/// Starts `work` on a blocking thread, and returns its result. A panic is an error.
+pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+) -> impl Future<Output = io::Result<T>> + Send {
+    task::spawn_blocking(work).map(|done| done.unwrap_or_else(|error| Err(io::Error::other(error))))
 }

@@ -6,7 +6,9 @@ mod auto_traits;
 mod aws_hosts;
 mod backoff;
 mod blocking;
+mod buffer_pool;
 mod client;
+mod default_http;
 mod download;
 mod error;
 mod format;
@@ -40,6 +42,7 @@ pub use {
 pub use self::{
     aws_hosts::is_aws_url,
     client::{SealedClient, SealedClientBuilder},
+    default_http::default_http_client,
     error::{Error, ErrorKind, error_chain, has_too_many_files},
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
@@ -47,7 +50,7 @@ pub use self::{
         KmsKeyName, KmsKeyring, KmsKeyringBuilder, TooFewKeys, WrapPolicy, is_known_region,
         is_region_name, partition_of,
     },
-    limited_http::{LimitedHttp, default_http_client},
+    limited_http::LimitedHttp,
     object::{ContentId, ObjectInfo},
     object_state::{ObjectState, StateId},
     operation::{

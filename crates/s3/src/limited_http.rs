@@ -14,11 +14,6 @@ use aws_sdk_s3::{
     },
     primitives::SdkBody,
 };
-use aws_smithy_http_client::{
-    Connector,
-    proxy::ProxyConfig,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::client::{
     connector_metadata::ConnectorMetadata,
     http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
@@ -79,21 +74,6 @@ impl LimitedHttp {
         self.timeout = timeout.max(Self::MIN_TIMEOUT);
         self
     }
-}
-
-/// Returns the HTTP client that the SDK uses by default: it honours `HTTPS_PROXY` and the like.
-#[must_use]
-pub fn default_http_client() -> SharedHttpClient {
-    let client =
-        aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
-            let mut connector = Connector::builder()
-                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                .proxy_config(ProxyConfig::from_env());
-            connector.set_connector_settings(settings.cloned());
-            connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-            connector.build()
-        });
-    SharedHttpClient::new(client)
 }
 
 impl HttpClient for LimitedHttp {

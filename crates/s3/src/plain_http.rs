@@ -8,7 +8,7 @@ use aws_sdk_s3::{
     },
     error::BoxError,
 };
-use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::{interceptors::dyn_dispatch_hint, orchestrator::Metadata};
 
 /// A request that was not sent, because plain HTTP would show data keys or credentials to the
 /// network.
@@ -77,6 +77,7 @@ fn is_this_machine(host: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct RefusePlainHttp;
 
+#[dyn_dispatch_hint]
 impl Intercept for RefusePlainHttp {
     fn name(&self) -> &'static str {
         "RefusePlainHttp"

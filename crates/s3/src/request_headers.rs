@@ -8,7 +8,9 @@ use aws_sdk_s3::{
     },
     error::BoxError,
 };
-use aws_smithy_runtime_api::client::endpoint::EndpointResolverParams;
+use aws_smithy_runtime_api::client::{
+    endpoint::EndpointResolverParams, interceptors::dyn_dispatch_hint,
+};
 
 /// Headers of every request to a bucket: the account that must own it, and who pays.
 ///
@@ -60,6 +62,7 @@ impl RequestHeaders {
     }
 }
 
+#[dyn_dispatch_hint]
 impl Intercept for RequestHeaders {
     fn name(&self) -> &'static str {
         "RequestHeaders"

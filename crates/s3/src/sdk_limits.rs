@@ -22,10 +22,10 @@ use aws_sdk_s3::{
         upload_part_copy::UploadPartCopyInput,
     },
 };
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
 use crate::{
-    limited_http::{LimitedHttp, default_http_client},
-    whole_answers::WholeAnswers,
+    default_http::default_http_client, limited_http::LimitedHttp, whole_answers::WholeAnswers,
 };
 
 /// Maximum length in bytes of all texts in an address, before they are encoded. Encoded, each byte
@@ -67,6 +67,7 @@ pub(crate) fn limited(http: Option<SharedHttpClient>, timeout: Duration) -> Limi
 #[derive(Debug)]
 struct SdkLimits;
 
+#[dyn_dispatch_hint]
 impl Intercept for SdkLimits {
     fn name(&self) -> &'static str {
         "SdkLimits"

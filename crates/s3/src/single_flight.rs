@@ -8,8 +8,8 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-/// Most slots in the cache. Beyond that, the oldest slot is dropped.
-const MAX_SLOTS: usize = 1024;
+/// Most slots in the cache: about 1 KB each. Beyond that, the oldest slot is dropped.
+const MAX_SLOTS: usize = 8192;
 
 /// A slot for each id. Concurrent misses for one id share a single request; a failed request leaves
 /// the slot empty.

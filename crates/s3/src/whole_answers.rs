@@ -12,6 +12,7 @@ use aws_sdk_s3::{
     },
     error::BoxError,
 };
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
 /// An SDK interceptor that refuses successful XML answers without their last tag.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ impl fmt::Display for CutAnswer {
 
 impl std::error::Error for CutAnswer {}
 
+#[dyn_dispatch_hint]
 impl Intercept for WholeAnswers {
     fn name(&self) -> &'static str {
         "WholeAnswers"

@@ -47,6 +47,24 @@ impl Aes256Gcm {
         }
         Ok(())
     }
+
+    /// Decrypts `data` into `out`, which has the same length. On failure `out` holds zeros.
+    pub(crate) fn open_into(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        data: &[u8],
+        tag: &[u8; TAG_LEN],
+        out: &mut [u8],
+    ) -> Result<(), Unauthentic> {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        if self.0.open_separate_gather(nonce, Aad::from(aad), data, tag, out).is_err() {
+            // As above.
+            out.fill(0);
+            return Err(Unauthentic);
+        }
+        Ok(())
+    }
 }
 
 /// Computes `out = HKDF-Expand-SHA512(prk, info)` (RFC 5869 §2.3) over the concatenated slices of

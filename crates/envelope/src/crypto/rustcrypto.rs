@@ -1,6 +1,9 @@
 //! RustCrypto: `aes-gcm`, `hmac` and `sha2`, with their `zeroize` features.
 
-use aes_gcm::{Aes256Gcm as Cipher, KeyInit as _, aead::AeadInOut as _};
+use aes_gcm::{
+    Aes256Gcm as Cipher, KeyInit as _,
+    aead::{AeadInOut as _, inout::InOutBuf},
+};
 use hmac::{Hmac, Mac as _, digest::FixedOutput as _};
 use sha2::{Digest as _, Sha512};
 use zeroize::Zeroizing;
@@ -42,6 +45,27 @@ impl Aes256Gcm {
             .is_err()
         {
             data.fill(0);
+            return Err(Unauthentic);
+        }
+        Ok(())
+    }
+
+    /// Decrypts `data` into `out`, which has the same length. On failure `out` holds zeros.
+    pub(crate) fn open_into(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        data: &[u8],
+        tag: &[u8; TAG_LEN],
+        out: &mut [u8],
+    ) -> Result<(), Unauthentic> {
+        let mut buffers = InOutBuf::new(data, &mut *out).map_err(|_| Unauthentic)?;
+        if self
+            .0
+            .decrypt_inout_detached(&nonce.into(), aad, buffers.reborrow(), tag.into())
+            .is_err()
+        {
+            out.fill(0);
             return Err(Unauthentic);
         }
         Ok(())

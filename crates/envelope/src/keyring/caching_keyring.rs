@@ -188,6 +188,9 @@ pub struct CachingKeyring {
     reading: SingleFlightCache<CacheKey, PlaintextDataKey>,
     rewrapping: SingleFlightCache<Vec<EncryptedDataKey>, Option<Vec<EncryptedDataKey>>>,
     refreshing: SingleFlightCache<EncryptedDataKey, Option<EncryptedDataKey>>,
+    /// Intermediate keys by the wrapped form that each was unwrapped from; `None` if one form may
+    /// serve objects with other forms.
+    by_form: Option<FormCache>,
 }
 
 /// An intermediate key that this process generated, with its encrypted forms.
@@ -196,6 +199,9 @@ struct NewIntermediateKey {
     encrypted: Vec<EncryptedDataKey>,
     missing: Vec<MissingKey>,
 }
+
+/// Intermediate keys by their wrapped forms.
+type FormCache = SingleFlightCache<EncryptedDataKey, PlaintextDataKey>;
 
 /// Identity of a stored intermediate key: its binding, with encryption context and scope, and its
 /// id. Each cached key has proven that it is the one that the id names.
@@ -220,7 +226,18 @@ impl CachingKeyring {
             reading: SingleFlightCache::new(limits.for_reading()),
             rewrapping: SingleFlightCache::new(limits.for_reading()),
             refreshing: SingleFlightCache::new(limits.for_reading()),
+            by_form: None,
         }
+    }
+
+    /// Remembers what each wrapped form of an intermediate key holds, and no longer uses what one
+    /// form held for an object that has other forms.
+    ///
+    /// It is for drills and verifications: an object opens only if one of its own wrapped forms does,
+    /// and each form is unwrapped once in [`CacheLimits::max_age`].
+    #[must_use]
+    pub fn by_form(self) -> Self {
+        Self { by_form: Some(SingleFlightCache::new(self.limits.for_reading())), ..self }
     }
 
     /// Binds intermediate keys only to those pairs of the encryption context that have one of these
@@ -302,6 +319,46 @@ impl CachingKeyring {
             .map_err(|error| failed(encrypted, error))
     }
 
+    /// Unwraps the key of `group` by the first of its wrapped forms that opens.
+    async fn unwrap_by_form(&self, forms: &FormCache, group: &[EncryptedDataKey]) -> Unwrap {
+        let mut failures = Vec::new();
+        for key in group {
+            match self.unwrap_form(forms, key).await {
+                Some(Ok(data_key)) => return Unwrap::Unwrapped(data_key),
+                Some(Err(failure)) => failures.push(failure),
+                None => {}
+            }
+        }
+        if failures.is_empty() { Unwrap::NotMine } else { Unwrap::Failed(failures) }
+    }
+
+    /// Unwraps `key` by its own wrapped form; `None` if the inner keyring does not accept it, or if no
+    /// intermediate key wraps it.
+    async fn unwrap_form(
+        &self,
+        forms: &FormCache,
+        key: &EncryptedDataKey,
+    ) -> Option<Result<PlaintextDataKey, KeyringError>> {
+        let form = key.intermediate().filter(|_| self.inner.accepts(key))?;
+        let request = || -> BoxFuture<'static, Result<PlaintextDataKey, KeyringError>> {
+            let (inner, form) = (Arc::clone(&self.inner), form.clone());
+            Box::pin(async move {
+                match inner.unwrap(std::slice::from_ref(&form)).await {
+                    Unwrap::Unwrapped(intermediate) => Ok(intermediate),
+                    Unwrap::Failed(failures) => Err(combined(&failures)),
+                    Unwrap::NotMine => Err(failed(&[form], Error::Authentication)),
+                }
+            })
+        };
+        Some(match forms.get(&form, 0, request).await {
+            // It proves that the intermediate key is the one that the id names.
+            Ok(intermediate) => key
+                .open_under(&intermediate)
+                .map_err(|error| failed(std::slice::from_ref(key), error)),
+            Err(failure) => Err(failure),
+        })
+    }
+
     /// Unwraps the key of `group`, whose keys are forms of one intermediate key.
     ///
     /// A cached key is used only if the inner keyring accepts a wrapped key of this very object.
@@ -312,6 +369,9 @@ impl CachingKeyring {
         let is_alone = group[0].intermediate().is_none();
         if is_alone {
             return self.inner.unwrap(group).await;
+        }
+        if let Some(forms) = &self.by_form {
+            return self.unwrap_by_form(forms, group).await;
         }
         let encrypted = intermediate_keys(group);
         let request = || -> BoxFuture<'static, Result<PlaintextDataKey, KeyringError>> {

@@ -3,6 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use aws_sdk_s3::primitives::ByteStream;
+use bytes::{Buf as _, Bytes};
 use sealwax_envelope::Error as EnvelopeError;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     memory::with_memory,
     store::{
         Store,
-        part_limiter::Attempt,
+        part_limiter::{Attempt, PartTurn},
         ranged_get::{Pin, StoredRange, ranged_get},
     },
 };
@@ -45,64 +46,35 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// Fetches the bytes `span` of the stored body, at most a part, and resumes after a broken
-    /// connection.
+    /// Fetches the bytes `span` of the stored body, at most a part, into memory.
     pub(crate) async fn fetch(
         &self,
         span: Range<u64>,
         first: Option<FirstResponse>,
     ) -> Result<Vec<u8>, Error> {
-        if span.is_empty() {
-            return Ok(Vec::new());
-        }
         let len = usize::try_from(span.end - span.start)
             .map_err(|_| self.target.envelope_error(EnvelopeError::TooLong))?;
-        let downloads = self.store.downloads();
-        let turn = match &first {
-            // Its body is arriving already.
-            Some(_) => downloads.begun(),
-            None => downloads.join().turn().await,
-        };
-        let fetched = self.fetch_now(span, len, first).await;
-        turn.end(if fetched.is_ok() { Attempt::Succeeded } else { Attempt::Failed }, 1);
-        fetched
-    }
-
-    async fn fetch_now(
-        &self,
-        span: Range<u64>,
-        len: usize,
-        mut first: Option<FirstResponse>,
-    ) -> Result<Vec<u8>, Error> {
         let memory = with_memory(len);
         let mut bytes = memory.map_err(|error| self.target.io("a part cannot be held", error))?;
-        let (mut fruitless, mut interruptions) = (0, 0);
-        loop {
-            let have = bytes.len();
-            let at = span.start + have as u64;
-            let (mut body, body_start) = match first.take() {
-                Some((body, start)) if start <= at => (body, start),
-                _ => self.request(at..span.end).await?,
-            };
-            let broken = receive(&mut body, at - body_start, len, &mut bytes).await;
-            if bytes.len() == len {
-                return Ok(bytes);
-            }
-            fruitless = if bytes.len() > have { 0 } else { fruitless + 1 };
-            interruptions += 1;
-            if fruitless == MAX_FRUITLESS || interruptions == MAX_INTERRUPTIONS {
-                let message = format!(
-                    "the response body was interrupted at byte {}: {broken}",
-                    span.start + bytes.len() as u64
-                );
-                return Err(self.target.error(ErrorKind::Unavailable, message));
-            }
-            tracing::debug!(
-                at = span.start + bytes.len() as u64,
-                broken,
-                "the response body was interrupted: resuming"
-            );
-            pause(PAUSE, fruitless).await;
+        let mut arriving = self.arriving(span, first);
+        while let Some(piece) = arriving.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    /// Fetches the bytes `span` of the stored body, at most a part, in pieces. `first` is a response
+    /// that may hold them, or their beginning.
+    pub(crate) fn arriving(&self, span: Range<u64>, first: Option<FirstResponse>) -> Arriving {
+        Arriving {
+            fetcher: self.clone(),
+            response: None,
+            first,
+            turn: None,
+            response_start: span.start,
+            span,
+            fruitless: 0,
+            interruptions: 0,
         }
     }
 
@@ -126,21 +98,100 @@ impl Fetcher {
     }
 }
 
-/// Appends `body` without its first `skip` bytes until `bytes` has `len`. Returns the reason why it
-/// ended early.
-async fn receive(body: &mut ByteStream, mut skip: u64, len: usize, bytes: &mut Vec<u8>) -> String {
-    while bytes.len() < len {
-        match body.try_next().await {
-            Ok(Some(frame)) => {
-                let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(frame.len());
-                skip -= skipped as u64;
-                let frame = &frame[skipped..];
-                bytes.extend_from_slice(&frame[..frame.len().min(len - bytes.len())]);
-            }
-            Ok(None) => return "it ended early".into(),
-            // The text describes the transport only. It holds none of the bytes.
-            Err(error) => return error_chain(&error),
+/// Bytes that are being received. The fetch resumes after a broken connection.
+pub(crate) struct Arriving {
+    fetcher: Fetcher,
+    /// Bytes that have not arrived.
+    span: Range<u64>,
+    /// The response that is being received, and how many of its bytes are to be skipped.
+    response: Option<(ByteStream, u64)>,
+    first: Option<FirstResponse>,
+    turn: Option<PartTurn>,
+    /// Start of the response.
+    response_start: u64,
+    /// Number of consecutive attempts without a new byte.
+    fruitless: u32,
+    interruptions: u32,
+}
+
+impl Arriving {
+    /// Returns the next bytes; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        if self.span.is_empty() {
+            return Ok(None);
+        }
+        let next = self.receive().await;
+        let end = match &next {
+            Ok(_) if !self.span.is_empty() => return next.map(Some),
+            Ok(_) => Attempt::Succeeded,
+            Err(_) => Attempt::Failed,
+        };
+        if let Some(turn) = self.turn.take() {
+            turn.end(end, 1);
+        }
+        next.map(Some)
+    }
+
+    async fn receive(&mut self) -> Result<Bytes, Error> {
+        loop {
+            let (body, skip) = match &mut self.response {
+                Some(response) => response,
+                None => {
+                    let (body, start) = self.respond().await?;
+                    self.response_start = self.span.start;
+                    self.response.insert((body, self.span.start - start))
+                }
+            };
+            let broken = match body.try_next().await {
+                Ok(Some(mut piece)) => {
+                    let skipped = usize::try_from(*skip).unwrap_or(usize::MAX).min(piece.len());
+                    *skip -= skipped as u64;
+                    piece.advance(skipped);
+                    let left = self.span.end - self.span.start;
+                    piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                    if piece.is_empty() {
+                        continue;
+                    }
+                    self.span.start += piece.len() as u64;
+                    return Ok(piece);
+                }
+                Ok(None) => "it ended early".into(),
+                // The text describes the transport only. It holds none of the bytes.
+                Err(error) => error_chain(&error),
+            };
+            self.interrupted(&broken).await?;
         }
     }
-    String::new()
+
+    /// Returns the next response that holds the span's beginning, and its own start.
+    async fn respond(&mut self) -> Result<FirstResponse, Error> {
+        let first = self.first.take();
+        if self.turn.is_none() {
+            let downloads = self.fetcher.store.downloads();
+            self.turn = Some(match &first {
+                // Its body is arriving already.
+                Some(_) => downloads.begun(),
+                None => downloads.join().turn().await,
+            });
+        }
+        match first {
+            Some((body, start)) if start <= self.span.start => Ok((body, start)),
+            _ => self.fetcher.request(self.span.clone()).await,
+        }
+    }
+
+    /// Waits before the next attempt; fails after too many.
+    async fn interrupted(&mut self, broken: &str) -> Result<(), Error> {
+        self.response = None;
+        let at = self.span.start;
+        self.fruitless = if at > self.response_start { 0 } else { self.fruitless + 1 };
+        self.interruptions += 1;
+        if self.fruitless == MAX_FRUITLESS || self.interruptions == MAX_INTERRUPTIONS {
+            let message = format!("the response body was interrupted at byte {at}: {broken}");
+            return Err(self.fetcher.target.error(ErrorKind::Unavailable, message));
+        }
+        tracing::debug!(at, broken, "the response body was interrupted: resuming");
+        pause(PAUSE, self.fruitless).await;
+        Ok(())
+    }
 }

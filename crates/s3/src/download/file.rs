@@ -9,13 +9,15 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_files::NewFile;
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     fetch::{FirstResponse, first_then_none},
-    parts::Download,
+    parts::{Download, PIECE_LEN},
 };
 use crate::{
     blocking::blocking,
@@ -25,7 +27,13 @@ use crate::{
 /// Number of parts that are fetched, opened and written at a time.
 const CONCURRENCY: usize = 8;
 
+/// Number of pieces that wait to be written.
+const QUEUED: usize = 4;
+
 /// Writes the requested plaintext to `new`, each part at its offset.
+///
+/// One thread writes: several would wait for each other, since the system lets one at a time write
+/// to a file.
 pub(crate) async fn write(
     download: Download,
     first: Option<FirstResponse>,
@@ -33,13 +41,20 @@ pub(crate) async fn write(
 ) -> Result<(), Error> {
     let new = PlaintextFile { new, target: download.target().clone() };
     let (file, path) = (new.file()?, new.path());
+    let (pieces, mut arrived) = mpsc::channel::<(Bytes, u64)>(QUEUED);
+    let writer = blocking(move || {
+        while let Some((piece, offset)) = arrived.blocking_recv() {
+            file.write_all_at(&piece, offset)?;
+        }
+        Ok(())
+    });
 
-    stream::iter(download.parts().zip(first_then_none(first)))
+    let read = stream::iter(download.parts().zip(first_then_none(first)))
         .map(|(part, first)| {
-            let (download, file, path) = (download.clone(), Arc::clone(&file), path.clone());
+            let (download, pieces) = (download.clone(), pieces.clone());
             let target = download.target().clone();
             let task =
-                tokio::spawn(async move { write_part(&download, part, first, file, &path).await });
+                tokio::spawn(async move { read_part(&download, part, first, &pieces).await });
             let task = AbortOnDropHandle::new(task);
             async move {
                 task.await
@@ -48,7 +63,11 @@ pub(crate) async fn write(
         })
         .buffer_unordered(CONCURRENCY)
         .try_collect::<()>()
-        .await?;
+        .await;
+    drop(pieces);
+    let written = writer.await.map_err(|error| unwritten(&new.target, &path, error));
+    // A part that ends because the writer failed is no failure of its own.
+    read.and(written)?;
 
     new.complete().await
 }
@@ -94,18 +113,23 @@ impl PlaintextFile {
     }
 }
 
-async fn write_part(
+/// Reads a part, and hands its pieces over with their offsets in the file, until the writer takes no more.
+async fn read_part(
     download: &Download,
     part: Range<u64>,
     first: Option<FirstResponse>,
-    file: Arc<File>,
-    path: &Path,
+    writer: &mpsc::Sender<(Bytes, u64)>,
 ) -> Result<(), Error> {
-    let offset = part.start - download.window.start;
-    let plaintext = download.part(part, first).await?;
-    blocking(move || file.write_all_at(&plaintext, offset))
-        .await
-        .map_err(|error| unwritten(download.target(), path, error))
+    let mut offset = part.start - download.window.start;
+    let mut pieces = download.part(part, first, PIECE_LEN)?;
+    while let Some(piece) = pieces.next_piece().await? {
+        let len = piece.len() as u64;
+        if writer.send((piece, offset)).await.is_err() {
+            break;
+        }
+        offset += len;
+    }
+    Ok(())
 }
 
 /// Returns the failure of a file that cannot be written. One that only exists meanwhile, and must not

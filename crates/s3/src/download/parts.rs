@@ -2,19 +2,23 @@
 
 use std::{iter, ops::Range, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use sealwax_envelope::{
-    BodyHeader, Error as EnvelopeError, Opener,
+    BodyHeader, Error as EnvelopeError, Opener, SpanOpener,
     geometry::{self, CHUNK_LEN, HEADER_LEN},
     s3ec::RangeOpener,
 };
 use tokio::task;
 
-use super::fetch::{Fetcher, FirstResponse};
+use super::fetch::{Arriving, Fetcher, FirstResponse};
 use crate::{
+    buffer_pool::BufferPool,
     error::{Error, ObjectRef},
     progress::OnProgress,
 };
+
+/// Length of a piece in bytes: it stays in the processor's cache until it is used.
+pub(super) const PIECE_LEN: usize = 256 << 10;
 
 /// One version of an object, and the range of it to read.
 #[derive(Clone)]
@@ -25,6 +29,8 @@ pub(crate) struct Download {
     /// Range of the plaintext to read (end exclusive).
     pub(crate) window: Range<u64>,
     pub(crate) on_progress: Option<OnProgress>,
+    /// Buffers of the pieces.
+    pub(crate) buffers: Arc<BufferPool>,
 }
 
 /// Way in which stored bytes become plaintext.
@@ -48,55 +54,60 @@ impl Download {
         parts(self.window.clone(), self.fetcher.store.part_len())
     }
 
-    /// Fetches and opens the range `plain` of the plaintext. `first` is a response that may hold
-    /// it, or its beginning.
-    pub(crate) async fn part(
+    /// Fetches and opens the range `plain` of the plaintext, a part at most, in verified pieces of
+    /// about `piece_len` bytes. `first` is a response that may hold it, or its beginning.
+    pub(crate) fn part(
         &self,
         plain: Range<u64>,
         first: Option<FirstResponse>,
-    ) -> Result<Bytes, Error> {
-        let len = plain.end - plain.start;
-        let opened = match &self.opening {
+        piece_len: usize,
+    ) -> Result<PartReader, Error> {
+        let way = match &self.opening {
             Opening::Chunks { opener, body_header } => {
-                self.chunks(plain, first, opener, body_header).await?
+                Way::Chunks(Box::new(self.chunks(&plain, first, opener, body_header)?))
             }
-            _ if plain.is_empty() => Bytes::new(),
-            Opening::UnverifiedRange(opener) => self.unverified_range(plain, first, opener).await?,
-            Opening::Unencrypted => self.fetcher.fetch(plain, first).await?.into(),
+            Opening::UnverifiedRange(_) | Opening::Unencrypted => Way::AtOnce { plain, first },
         };
-        if let Some(on_progress) = &self.on_progress {
-            on_progress(len);
-        }
-        Ok(opened)
+        Ok(PartReader { download: self.clone(), way, piece_len: piece_len.max(CHUNK_LEN) })
     }
 
-    async fn chunks(
+    /// Returns the whole window in one piece, if it has one part at most; `None` if it is longer.
+    pub(crate) async fn only_part(
         &self,
-        plain: Range<u64>,
+        first: &mut Option<FirstResponse>,
+    ) -> Result<Option<Bytes>, Error> {
+        let part_len = self.fetcher.store.part_len();
+        if self.parts().nth(1).is_some() {
+            return Ok(None);
+        }
+        let mut part = self.part(self.window.clone(), first.take(), part_len + CHUNK_LEN)?;
+        let piece = part.next_piece().await?.unwrap_or_default();
+        let rest = part.next_piece().await?;
+        debug_assert!(rest.is_none(), "all of the part is in one piece");
+        Ok(Some(piece))
+    }
+
+    fn chunks(
+        &self,
+        plain: &Range<u64>,
         first: Option<FirstResponse>,
         opener: &Opener,
         body_header: &BodyHeader,
-    ) -> Result<Bytes, Error> {
-        let (first_chunk, body, skip) = self.body_span(&plain)?;
+    ) -> Result<Chunks, Error> {
+        let (first_chunk, body, skip) = self.body_span(plain)?;
         // A response that begins with the body's header is read from there, so that the header is
         // compared.
         let from_start = first_chunk == 0 && first.as_ref().is_some_and(|(_, at)| *at == 0);
         let start = if from_start { HEADER_LEN } else { 0 };
         let span = body.start - start as u64..body.end;
-        let sealed = self.fetcher.fetch(span, first).await?;
-        if from_start && sealed.first_chunk().map(BodyHeader::from_bytes) != Some(*body_header) {
-            return Err(self.target().envelope_error(EnvelopeError::Authentication));
-        }
-        let opener = opener.clone();
-        let opened =
-            task::spawn_blocking(move || opener.open_packed(first_chunk, sealed, start)).await;
-        let opened =
-            opened.map_err(|error| self.target().io("a part's task failed", error.into()))?;
-        let opened = Bytes::from(opened.map_err(|error| self.target().envelope_error(error))?);
-        let len = usize::try_from(plain.end - plain.start).ok();
-        let end = len.and_then(|len| skip.checked_add(len)).filter(|end| *end <= opened.len());
-        let end = end.ok_or_else(|| self.target().envelope_error(EnvelopeError::Truncated))?;
-        Ok(opened.slice(skip..end))
+        Ok(Chunks {
+            opener: SpanOpener::new(opener.clone(), first_chunk, body.end - body.start),
+            header: from_start.then(|| (*body_header, Vec::new())),
+            arriving: self.fetcher.arriving(span, first),
+            arrived: Bytes::new(),
+            skip,
+            left: plain.end - plain.start,
+        })
     }
 
     async fn unverified_range(
@@ -135,6 +146,118 @@ impl Download {
             span.body.end = body_len;
         }
         Ok((span.first_chunk, span.body, span.skip))
+    }
+}
+
+/// A part that is being read.
+pub(crate) struct PartReader {
+    download: Download,
+    way: Way,
+    /// Length of a piece in bytes, at most: at least a chunk's.
+    piece_len: usize,
+}
+
+enum Way {
+    Chunks(Box<Chunks>),
+    AtOnce { plain: Range<u64>, first: Option<FirstResponse> },
+    Done,
+}
+
+/// Chunks that are opened as they arrive.
+struct Chunks {
+    arriving: Arriving,
+    /// Bytes that arrived and are not opened.
+    arrived: Bytes,
+    opener: SpanOpener,
+    /// The expected header of the body and its first bytes, until all of it has arrived.
+    header: Option<(BodyHeader, Vec<u8>)>,
+    /// Number of plaintext bytes before the part, in its first chunk.
+    skip: usize,
+    /// Number of plaintext bytes of the part that were not returned yet.
+    left: u64,
+}
+
+impl PartReader {
+    /// Returns the next plaintext, verified unless the caller of
+    /// [`Get::dangerous_unauthenticated_range`](crate::Get::dangerous_unauthenticated_range) asked
+    /// for other; `None` after the last.
+    pub(crate) async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
+        let Self { download, way, piece_len } = self;
+        let piece = match way {
+            Way::Done => return Ok(None),
+            Way::Chunks(chunks) => {
+                let piece = chunks.next_piece(download, *piece_len).await?;
+                if chunks.opener.is_done() {
+                    *way = Way::Done;
+                }
+                piece
+            }
+            Way::AtOnce { plain, first } => {
+                let (plain, first) = (plain.clone(), first.take());
+                *way = Way::Done;
+                match &download.opening {
+                    _ if plain.is_empty() => Bytes::new(),
+                    Opening::UnverifiedRange(opener) => {
+                        download.unverified_range(plain, first, opener).await?
+                    }
+                    _ => download.fetcher.fetch(plain, first).await?.into(),
+                }
+            }
+        };
+        if let Some(on_progress) = &download.on_progress {
+            on_progress(piece.len() as u64);
+        }
+        Ok(Some(piece))
+    }
+}
+
+impl Chunks {
+    /// Opens the next chunks. The last piece includes the body's last chunk, even if that is empty.
+    async fn next_piece(&mut self, download: &Download, piece_len: usize) -> Result<Bytes, Error> {
+        let target = download.target();
+        let refused = |error| target.envelope_error(error);
+        let rest = usize::try_from(self.opener.plaintext_left()).unwrap_or(usize::MAX);
+        let memory = download.buffers.take(rest.min(piece_len));
+        let mut buffer = memory.map_err(|error| target.io("a part cannot be held", error))?;
+        let mut filled = 0;
+        while !self.opener.is_done() && (filled < buffer.len() || self.opener.plaintext_left() == 0)
+        {
+            if self.arrived.is_empty() {
+                let arrived = self.arriving.next().await?;
+                self.arrived = arrived.ok_or_else(|| refused(EnvelopeError::Truncated))?;
+                self.compare_header().map_err(refused)?;
+            }
+            let opened = self.opener.open(&self.arrived, &mut buffer[filled..]).map_err(refused)?;
+            self.arrived.advance(opened.taken);
+            filled += opened.written;
+            if !self.arrived.is_empty() {
+                // The room is too short for the next chunk.
+                break;
+            }
+            // The connection reads into the same memory again, once nothing else holds it.
+            self.arrived = Bytes::new();
+        }
+        let start = self.skip.min(filled);
+        self.skip -= start;
+        let end = usize::try_from(self.left).map_or(filled, |left| filled.min(start + left));
+        self.left -= (end - start) as u64;
+        if self.opener.is_done() && self.left > 0 {
+            return Err(refused(EnvelopeError::Truncated));
+        }
+        Ok(download.buffers.lend(buffer).slice(start..end))
+    }
+
+    /// Takes the body's header from what arrived, and compares it once it is complete.
+    fn compare_header(&mut self) -> Result<(), EnvelopeError> {
+        let Some((expected, mut header)) = self.header.take() else { return Ok(()) };
+        let missing = HEADER_LEN - header.len();
+        header.extend_from_slice(&self.arrived.split_to(missing.min(self.arrived.len())));
+        match header.first_chunk() {
+            None => self.header = Some((expected, header)),
+            Some(header) if BodyHeader::from_bytes(header) == expected => {}
+            Some(_) => return Err(EnvelopeError::Authentication),
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Plaintext as a stream.
 
 use std::{
+    collections::VecDeque,
     fmt,
+    ops::Range,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -9,14 +11,15 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt as _, future, stream};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     READ_AHEAD,
     fetch::{FirstResponse, first_then_none},
-    parts::Download,
+    parts::{Download, PIECE_LEN},
 };
-use crate::error::Error;
+use crate::error::{Error, ObjectRef};
 
 /// Verified plaintext, in order, in pieces of up to one part.
 ///
@@ -28,18 +31,23 @@ pub struct PlaintextStream(Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Sen
 impl PlaintextStream {
     pub(crate) fn new(download: Download, first: Option<FirstResponse>) -> Self {
         let parts = download.parts().zip(first_then_none(first));
-        let parts = stream::iter(parts).map(move |(part, first)| {
-            let (download, target) = (download.clone(), download.target().clone());
-            let task =
-                AbortOnDropHandle::new(tokio::spawn(
-                    async move { download.part(part, first).await },
-                ));
-            async move {
-                task.await
-                    .unwrap_or_else(|error| Err(target.io("a part's task failed", error.into())))
+        let parts = parts.map(move |(part, first)| AheadPart::start(download.clone(), part, first));
+        let state = (parts, VecDeque::with_capacity(READ_AHEAD));
+        let pieces = stream::try_unfold(state, |(mut parts, mut ahead)| async move {
+            loop {
+                while ahead.len() < READ_AHEAD
+                    && let Some(part) = parts.next()
+                {
+                    ahead.push_back(part);
+                }
+                let Some(part) = ahead.front_mut() else { return Ok(None) };
+                match part.next_piece().await? {
+                    Some(piece) => return Ok(Some((piece, (parts, ahead)))),
+                    None => drop(ahead.pop_front()),
+                }
             }
         });
-        Self::until_error(parts.buffered(READ_AHEAD))
+        Self::until_error(pieces)
     }
 
     /// Returns the pieces of `stream`, up to and including its first error.
@@ -58,6 +66,41 @@ impl PlaintextStream {
                 future::ready(part.as_ref().map_or(true, |piece| !piece.is_empty()))
             }),
         ))
+    }
+}
+
+/// A part that is read ahead, in the background.
+struct AheadPart {
+    target: ObjectRef,
+    /// Pieces that are not consumed: at most those of the part.
+    pieces: mpsc::UnboundedReceiver<Bytes>,
+    task: AbortOnDropHandle<Result<(), Error>>,
+}
+
+impl AheadPart {
+    fn start(download: Download, part: Range<u64>, first: Option<FirstResponse>) -> Self {
+        let target = download.target().clone();
+        let (sender, pieces) = mpsc::unbounded_channel();
+        let read = async move {
+            let mut part = download.part(part, first, PIECE_LEN)?;
+            while let Some(piece) = part.next_piece().await? {
+                if sender.send(piece).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        Self { target, pieces, task: AbortOnDropHandle::new(tokio::spawn(read)) }
+    }
+
+    /// Returns the next piece; `None` after the last.
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
+        if let Some(piece) = self.pieces.recv().await {
+            return Ok(Some(piece));
+        }
+        let ended = (&mut self.task).await;
+        ended.unwrap_or_else(|error| Err(self.target.io("a part's task failed", error.into())))?;
+        Ok(None)
     }
 }
 

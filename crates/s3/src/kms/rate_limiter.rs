@@ -11,7 +11,7 @@ use aws_sdk_kms::{
     },
     error::BoxError,
 };
-use aws_smithy_runtime_api::client::retries::RequestAttempts;
+use aws_smithy_runtime_api::client::{interceptors::dyn_dispatch_hint, retries::RequestAttempts};
 use tokio::time::sleep;
 
 /// A token bucket that holds the calls of one second. Clones share it.
@@ -50,6 +50,7 @@ impl RateLimiter {
     }
 }
 
+#[dyn_dispatch_hint]
 impl Intercept for RateLimiter {
     fn name(&self) -> &'static str {
         "RateLimiter"

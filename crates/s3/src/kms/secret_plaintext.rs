@@ -9,6 +9,7 @@ use aws_sdk_kms::{
     error::BoxError,
     primitives::Blob,
 };
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use aws_smithy_types::body::SdkBody;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -54,6 +55,7 @@ impl SecretPlaintext {
     }
 }
 
+#[dyn_dispatch_hint]
 impl Intercept for SecretPlaintext {
     fn name(&self) -> &'static str {
         "SecretPlaintext"

@@ -348,6 +348,7 @@ impl ObjectOpening<'_> {
             plaintext_len: info.plaintext_len(),
             window: self.window,
             on_progress: self.get.on_progress.clone(),
+            buffers: Arc::default(),
         }))
     }
 }
@@ -488,14 +489,15 @@ impl SealedObject {
     /// # Errors
     /// As the stream's.
     pub async fn bytes(self) -> Result<Bytes, Error> {
-        let len = self.range().end - self.range().start;
-        let mut pieces = self.into_stream();
-        let first = pieces.try_next().await?.unwrap_or_default();
-        if first.len() as u64 == len {
-            // One piece is the whole plaintext, so it is not copied. An error may still follow it.
-            pieces.try_next().await?;
-            return Ok(first);
+        let mut object = self;
+        let len = object.range().end - object.range().start;
+        if let Reader::Parts(download) = &object.reader
+            && let Some(whole) = download.only_part(&mut object.first).await?
+        {
+            return Ok(whole);
         }
+        let mut pieces = object.into_stream();
+        let first = pieces.try_next().await?.unwrap_or_default();
         // The store claims the length: the first allocation is in proportion to what was verified.
         let room = usize::try_from(len).unwrap_or_default().min(8 * first.len());
         let whole = BytesMut::with_capacity(room);

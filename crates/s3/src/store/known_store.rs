@@ -15,6 +15,7 @@ use aws_sdk_s3::{
     },
     error::BoxError,
 };
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::OnceCell;
@@ -210,6 +211,7 @@ impl Store {
 #[derive(Debug, Clone, Default)]
 struct OnlyHost(Arc<OnceLock<String>>);
 
+#[dyn_dispatch_hint]
 impl Intercept for OnlyHost {
     fn name(&self) -> &'static str {
         "OnlyHost"

@@ -22,6 +22,7 @@ use aws_sdk_s3::{
     error::BoxError,
     operation::get_object::GetObjectOutput,
 };
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 
@@ -257,6 +258,7 @@ impl AnswerStatus {
     }
 }
 
+#[dyn_dispatch_hint]
 impl Intercept for AnswerStatus {
     fn name(&self) -> &'static str {
         "AnswerStatus"

@@ -13,6 +13,7 @@ use aws_sdk_s3::{
     error::BoxError,
     primitives::{DateTime, DateTimeFormat},
 };
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
 /// An SDK interceptor that records the service's time from the `Date` header of each response.
 ///
@@ -53,6 +54,7 @@ impl ServerClock {
     }
 }
 
+#[dyn_dispatch_hint]
 impl Intercept for ServerClock {
     fn name(&self) -> &'static str {
         "ServerClock"

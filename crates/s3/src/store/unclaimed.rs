@@ -19,6 +19,7 @@ use aws_sdk_s3::{
     error::BoxError,
     primitives::DateTime,
 };
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use tokio::time::Instant;
 
 use super::{
@@ -85,6 +86,7 @@ impl BeginCall {
     }
 }
 
+#[dyn_dispatch_hint]
 impl Intercept for BeginCall {
     fn name(&self) -> &'static str {
         "BeginCall"

@@ -10,7 +10,10 @@ use sealwax_envelope::{
 use tokio::task;
 
 use super::{buffers::PartBuffers, source::PartSource};
-use crate::error::{Error, ObjectRef};
+use crate::{
+    blocking::blocking,
+    error::{Error, ObjectRef},
+};
 
 /// Seals one body.
 pub(crate) enum BodySealer {
@@ -144,13 +147,11 @@ async fn seal(
     sealer: PartSealer,
     buffers: Arc<PartBuffers>,
 ) -> Result<SealedPart, Error> {
-    let sealed = task::spawn_blocking(move || {
-        let buffer = source.into_buffer(header.as_ref(), &buffers)?;
-        let plaintext_len = buffer.len() as u64;
-        Ok((sealer.seal(buffer).map(|bytes| buffers.lend(bytes)), plaintext_len))
+    let sealed = blocking(move || {
+        let (sealed, plaintext_len) = source.seal(sealer, header.as_ref(), &buffers)?;
+        Ok((sealed.map(|bytes| buffers.lend(bytes)), plaintext_len))
     })
-    .await
-    .unwrap_or_else(|error| Err(io::Error::other(error)));
+    .await;
     let (bytes, plaintext_len) =
         sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
     let bytes = bytes.map_err(|error| target.envelope_error(error))?;

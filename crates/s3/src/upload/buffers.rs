@@ -1,24 +1,18 @@
 //! Reuse of part buffers.
-//!
-//! With a new buffer for each part, the system would zero its pages each time, and `malloc` would
-//! keep much of what other threads free: the process would hold far more memory than its budget.
 
-use std::{
-    io, mem,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use sealwax_envelope::{BodyHeader, PartBuffer};
 
-use crate::memory::with_memory;
+use crate::{buffer_pool::BufferPool, memory::with_memory};
 
 /// Minimum length in bytes of buffers that are kept: shorter ones are cheap.
 const MIN_LEN: usize = 1 << 20;
 
 /// Idle buffers of a client's uploads. They are freed when the last of these uploads ends.
 #[derive(Debug, Default)]
-pub(crate) struct PartBuffers(Mutex<Vec<Vec<u8>>>);
+pub(crate) struct PartBuffers(Arc<BufferPool>);
 
 impl PartBuffers {
     /// Returns a buffer for `chunks` chunks.
@@ -31,7 +25,8 @@ impl PartBuffers {
         chunks: usize,
     ) -> io::Result<PartBuffer> {
         let len = PartBuffer::stored_len(header, chunks);
-        let idle = if len >= MIN_LEN { self.take_idle(len) } else { None };
+        // The header makes the first part a little longer than the others.
+        let idle = if len >= MIN_LEN { self.0.take_idle(len) } else { None };
         if idle.is_none() && len >= MIN_LEN {
             // A failed allocation would end the process.
             with_memory(len)?;
@@ -39,55 +34,18 @@ impl PartBuffers {
         Ok(PartBuffer::reusing(idle.unwrap_or_default(), header, chunks))
     }
 
-    fn take_idle(&self, len: usize) -> Option<Vec<u8>> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The header makes the first part a little longer than the others.
-        match idle.iter().position(|bytes| bytes.capacity() >= len && bytes.capacity() / 2 < len) {
-            Some(index) => Some(idle.swap_remove(index)),
-            None => {
-                // The idle buffers have another length. If they were kept, they would exceed the
-                // budget.
-                idle.clear();
-                None
-            }
-        }
-    }
-
     /// Returns a sealed part to send. Its buffer comes back when the last clone is dropped.
-    pub(crate) fn lend(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
+    pub(crate) fn lend(&self, bytes: Vec<u8>) -> Bytes {
         if bytes.capacity() < MIN_LEN {
             return bytes.into();
         }
-        Bytes::from_owner(Lent { bytes, owner: Arc::clone(self) })
-    }
-}
-
-/// A buffer that returns to its owner when it is dropped.
-struct Lent {
-    bytes: Vec<u8>,
-    owner: Arc<PartBuffers>,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let mut idle = self.owner.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(mem::take(&mut self.bytes));
+        self.0.lend(bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn idle(buffers: &PartBuffers) -> usize {
-        buffers.0.lock().expect("not poisoned").len()
-    }
 
     fn filled(buffers: &PartBuffers, chunks: usize) -> Vec<u8> {
         let mut buffer = buffers.take(None, chunks).expect("memory");
@@ -103,27 +61,15 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_comes_back_when_its_last_clone_is_dropped() {
-        let buffers = Arc::new(PartBuffers::default());
-        let part = buffers.lend(filled(&buffers, 100));
-        let retry = part.clone();
-        drop(part);
-        assert_eq!(idle(&buffers), 0);
-        drop(retry);
-        assert_eq!(idle(&buffers), 1);
-        filled(&buffers, 100);
-        assert_eq!(idle(&buffers), 0, "the idle buffer was not reused");
-    }
-
-    #[test]
-    fn buffers_of_another_length_are_freed_and_short_ones_are_not_kept() {
-        let buffers = Arc::new(PartBuffers::default());
+    fn long_buffers_come_back_and_short_ones_are_not_kept() {
+        let buffers = PartBuffers::default();
         drop(buffers.lend(filled(&buffers, 100)));
+        assert_eq!(buffers.0.len(), 1);
         filled(&buffers, 1);
-        assert_eq!(idle(&buffers), 1, "a short buffer does not come from the idle ones");
-        filled(&buffers, 1000);
-        assert_eq!(idle(&buffers), 0);
+        assert_eq!(buffers.0.len(), 1, "a short buffer does not come from the idle ones");
         drop(buffers.lend(filled(&buffers, 1)));
-        assert_eq!(idle(&buffers), 0);
+        assert_eq!(buffers.0.len(), 1);
+        filled(&buffers, 1000);
+        assert_eq!(buffers.0.len(), 0, "those of another length are freed");
     }
 }

@@ -16,12 +16,14 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use sealwax_envelope::{BodyHeader, PartBuffer, geometry::CHUNK_LEN};
+use sealwax_envelope::{
+    BodyHeader, Error as EnvelopeError, PartBuffer, PartSealer, geometry::CHUNK_LEN,
+};
 use sealwax_files::ReadAt;
 use tokio::io::AsyncRead;
 
 use self::{
-    blocking_reader::{BlockingReader, read_up_to},
+    blocking_reader::{BlockingReader, Room, read_up_to},
     sequential::Sequential,
 };
 use super::buffers::PartBuffers;
@@ -294,12 +296,48 @@ impl SourceFile {
         Ok(())
     }
 
+    /// Reads `len` bytes from `offset` on. Fails if the file is shorter now.
+    fn read(&self, offset: u64, room: &mut impl Room, len: usize) -> io::Result<()> {
+        match read_up_to(&mut ReadAt::new(&self.file, offset), room, len)? < len {
+            true => Err(self.changed()),
+            false => Ok(()),
+        }
+    }
+
     fn changed(&self) -> io::Error {
         io::Error::other(format!("{} changed while it was being read", self.path.display()))
     }
 }
 
 impl PartSource {
+    /// Seals the plaintext. Blocks if it reads a file. Returns the stored bytes and the plaintext's
+    /// length in bytes.
+    pub(super) fn seal(
+        self,
+        sealer: PartSealer,
+        header: Option<&BodyHeader>,
+        buffers: &PartBuffers,
+    ) -> io::Result<(Result<Vec<u8>, EnvelopeError>, u64)> {
+        let part = match self {
+            Self::Read(buffer) => sealer.sealing(buffer),
+            Self::Bytes(bytes) => {
+                let buffer = buffers.take(header, bytes.len().div_ceil(CHUNK_LEN))?;
+                let mut part = sealer.sealing(buffer);
+                part.put_slice(&bytes);
+                part
+            }
+            Self::File { file, offset, len } => {
+                let buffer = buffers.take(header, len.div_ceil(CHUNK_LEN))?;
+                let mut part = sealer.sealing(buffer);
+                file.read(offset, &mut part, len)?;
+                part
+            }
+            Self::Stored { .. } => return Err(sealed_already()),
+        };
+        let len = part.len() as u64;
+        Ok((part.finish(), len))
+    }
+
     /// Returns the plaintext in a buffer, ready to be sealed. Blocks if it reads a file.
     pub(crate) fn into_buffer(
         self,
@@ -315,13 +353,10 @@ impl PartSource {
             }
             Self::File { file, offset, len } => {
                 let mut buffer = buffers.take(header, len.div_ceil(CHUNK_LEN))?;
-                let mut source = ReadAt::new(&file.file, offset);
-                if read_up_to(&mut source, &mut buffer, len)? < len {
-                    return Err(file.changed());
-                }
+                file.read(offset, &mut buffer, len)?;
                 Ok(buffer)
             }
-            Self::Stored { .. } => Err(io::Error::other("a stored body is not sealed again")),
+            Self::Stored { .. } => Err(sealed_already()),
         }
     }
 
@@ -334,6 +369,10 @@ impl PartSource {
             }
         }
     }
+}
+
+fn sealed_already() -> io::Error {
+    io::Error::other("a stored body is not sealed again")
 }
 
 #[cfg(test)]

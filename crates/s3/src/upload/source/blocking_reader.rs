@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut, Read};
 
-use sealwax_envelope::PartBuffer;
+use sealwax_envelope::{PartBuffer, SealingPart};
 use tokio::task;
 
 /// Maximum number of slices in one read: Linux accepts no more.
@@ -40,17 +40,52 @@ impl BlockingReader {
     }
 }
 
-/// Reads `len` bytes into `buffer`, or up to the end. Returns the number of bytes read.
-pub(super) fn read_up_to(
+/// Memory for plaintext that is read.
+pub(super) trait Room {
+    /// Number of chunks that one read fills at most.
+    const CHUNKS: usize;
+
+    fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]>;
+
+    fn advance(&mut self, len: usize);
+}
+
+impl Room for PartBuffer {
+    const CHUNKS: usize = MAX_SLICES;
+
+    fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.spare_chunks_mut()
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.advance(len);
+    }
+}
+
+impl Room for SealingPart {
+    /// 256 KiB: they are sealed while they are in the processor's cache.
+    const CHUNKS: usize = 16;
+
+    fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.spare_chunks_mut()
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.advance(len);
+    }
+}
+
+/// Reads `len` bytes into `room`, or up to the end. Returns the number of bytes read.
+pub(super) fn read_up_to<R: Room>(
     source: &mut impl Read,
-    buffer: &mut PartBuffer,
+    room: &mut R,
     len: usize,
 ) -> io::Result<usize> {
     let mut done = 0;
     while done < len {
         let mut left = len - done;
         let mut slices = Vec::new();
-        for chunk in buffer.spare_chunks_mut().take(MAX_SLICES) {
+        for chunk in room.spare_chunks_mut().take(R::CHUNKS) {
             let wanted = chunk.len().min(left);
             left -= wanted;
             slices.push(IoSliceMut::new(&mut chunk[..wanted]));
@@ -61,7 +96,7 @@ pub(super) fn read_up_to(
         match source.read_vectored(&mut slices) {
             Ok(0) => break,
             Ok(read) => {
-                buffer.advance(read);
+                room.advance(read);
                 done += read;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
