@@ -216,6 +216,18 @@ impl Command {
         matches!(self, Self::Doctor(DoctorArgs { print: Some(_), .. }))
     }
 
+    /// Number of threads that blocking work keeps for as long as the command runs: standard input or
+    /// output; for many objects, also the journal of a job, its plan and lists of files.
+    pub(crate) fn kept_threads(&self) -> usize {
+        let is_single = match self {
+            Self::Put(args) => !args.folders.recursive && args.files.len() == 1,
+            Self::Get(args) => !args.folders.recursive,
+            Self::Cat(_) | Self::Head(_) | Self::Inspect(_) => true,
+            _ => false,
+        };
+        if is_single { 1 } else { 7 }
+    }
+
     /// Time limit for background work at the end.
     pub(crate) fn grace(&self) -> Duration {
         match self {

@@ -26,9 +26,9 @@ mod settings;
 mod state_directory;
 mod terminal_text;
 
-use std::{io, process::ExitCode};
+use std::{ffi::OsString, io, process::ExitCode};
 
-use clap::{CommandFactory as _, FromArgMatches as _, parser::ValueSource};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, parser::ValueSource};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::{
     EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
@@ -64,7 +64,7 @@ fn raise_limit_of_files() {
 /// Parses the command line, with defaults from the user's settings.
 fn parse() -> Result<Cli, Failure> {
     let words: Vec<_> = std::env::args_os().collect();
-    let command = help::arranged(Cli::command());
+    let command = help::arranged(command_for(&words));
     let settings = match Settings::load(&words) {
         Ok(settings) => settings,
         Err(failure) => {
@@ -92,6 +92,25 @@ fn parse() -> Result<Cli, Failure> {
     Ok(cli)
 }
 
+/// Returns the command line, with the one subcommand that `words` begin with, if they do: clap takes a
+/// millisecond for all of them.
+fn command_for(words: &[OsString]) -> clap::Command {
+    let all = Cli::command();
+    let named = words.get(1).and_then(|word| all.find_subcommand(word));
+    match named.cloned() {
+        Some(named) => OneCommand::command().subcommand(named),
+        None => all,
+    }
+}
+
+/// The command line without subcommands.
+#[derive(Debug, Parser)]
+#[command(name = "sealwax", version, max_term_width = 110)]
+struct OneCommand {
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
 /// `true` if the subcommand's argument has its default value, which the settings may have set.
 fn is_default(matches: &clap::ArgMatches, id: &str) -> bool {
     let Some((_, matches)) = matches.subcommand() else { return false };
@@ -109,7 +128,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Ok(done) => return done,
         Err(command) => Cli { command: *command, ..cli },
     };
-    let runtime = runtime::start()?;
+    let runtime = runtime::start(cli.command.kept_threads())?;
     let (grace, origins) = (cli.command.grace(), cli.global.origins.clone());
     let deadline = cli.global.deadline.map(|TimeSpan(deadline)| deadline);
     let last = cli.global.timeout();

@@ -14,23 +14,20 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::failure::{Exit, Failure};
 
-/// Number of threads for blocking work that the command starts with. Some work keeps its thread for
-/// the whole command: the journal of a job, its plan or list of files, and standard input.
-const RESERVED: usize = 8;
 /// Number of descriptors that the command needs for the runtime, signals, connections and files.
 const DESCRIPTORS: usize = 16;
 /// Time after which an idle thread ends: none of the first ones ever does.
 const KEEP_ALIVE: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// Starts the runtime.
+/// Starts the runtime, for a command whose work keeps up to `kept` threads for as long as it runs.
 ///
 /// If the system refuses another thread, tokio keeps blocking work until a thread for it is free. With
 /// none, it would wait for ever. So the command starts with as many as it needs, and keeps them.
 ///
 /// # Errors
 /// The system refuses these threads, or another resource.
-pub(crate) fn start() -> Result<Runtime, Failure> {
-    started().map_err(|error| {
+pub(crate) fn start(kept: usize) -> Result<Runtime, Failure> {
+    started(kept + 1).map_err(|error| {
         let failure = Failure::io("cannot start", error);
         match failure.kind() {
             Some(ErrorKind::TooManyFiles) => failure,
@@ -41,9 +38,9 @@ pub(crate) fn start() -> Result<Runtime, Failure> {
     })
 }
 
-fn started() -> io::Result<Runtime> {
+fn started(reserved: usize) -> io::Result<Runtime> {
     let workers = thread::available_parallelism().map_or(1, usize::from);
-    check_threads(workers + RESERVED)?;
+    check_threads(workers + reserved)?;
     check_descriptors(DESCRIPTORS)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(workers)
@@ -53,7 +50,7 @@ fn started() -> io::Result<Runtime> {
     // Each of these waits for the lock on a thread of its own.
     let lock = Arc::new(Mutex::new(()));
     let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-    for _ in 0..RESERVED {
+    for _ in 0..reserved {
         let lock = Arc::clone(&lock);
         runtime.spawn_blocking(move || drop(lock.lock()));
     }
@@ -106,10 +103,11 @@ mod tests {
 
     #[test]
     fn reserved_threads_run_work_while_others_are_kept() {
-        let runtime = start().expect("a runtime");
+        const KEPT: usize = 3;
+        let runtime = start(KEPT).expect("a runtime");
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         let receiver = Arc::new(Mutex::new(receiver));
-        for _ in 1..RESERVED {
+        for _ in 0..KEPT {
             let receiver = Arc::clone(&receiver);
             // Ends once the sender is dropped.
             runtime.spawn_blocking(move || {

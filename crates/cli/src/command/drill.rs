@@ -155,7 +155,7 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         }
     }
 
-    let keyring = beyond.keyrings().reading(args.reader.clone()).await?;
+    let keyring = beyond.keyrings().verifying_in(args.reader.clone(), &[]).await?;
     let client = beyond.client_builder_of(&args.objects.prefix.bucket, keyring);
     let client = client.s3ec(args.s3ec.settings()?).build();
     let (mut summary, mut examination) = (VerifySummary::default(), Examination::default());

@@ -99,7 +99,7 @@ pub(crate) struct HowToVerify {
 /// Verifies that objects open.
 pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failure> {
     let VerifyArgs { objects, how, keys_in, json, reader, s3ec } = args;
-    let keyring = session.keyrings().reading_in(reader, &keys_in).await?;
+    let keyring = session.keyrings().verifying_in(reader, &keys_in).await?;
     let client = session.client_builder_of(&objects.prefix.bucket, keyring);
     let client = client.s3ec(s3ec.settings()?).build();
     let (mut lines, mut summary) = (Lines::new(), VerifySummary::default());

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use sealwax_s3::{
     DiscoveryFilter, Error, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy,
-    envelope::{Keyring, LocalKeyring, MultiKeyring},
+    envelope::{CacheLimits, CachingKeyring, Keyring, LocalKeyring, MultiKeyring},
     error_chain, partition_of,
 };
 
@@ -28,6 +28,9 @@ pub(crate) struct Keyrings {
     allow_http: bool,
     grant_tokens: Vec<String>,
 }
+
+/// Number of intermediate keys that drills and verifications remember: about 1 KB each.
+const REMEMBERED: usize = 10_000;
 
 impl Keyrings {
     pub(super) fn new(config: SdkConfig, local: Option<LocalKeyring>, args: &GlobalArgs) -> Self {
@@ -144,6 +147,21 @@ impl Keyrings {
     ) -> Result<Arc<dyn Keyring>, Failure> {
         let kms = self.kms(args, regions, None).await?;
         Ok(if regions.is_empty() { self.with_local(kms) } else { Arc::new(kms) })
+    }
+
+    /// Returns such a keyring for drills and verifications: each wrapped form of an intermediate key is
+    /// unwrapped once for all objects that have it.
+    ///
+    /// # Errors
+    /// As [`Keyrings::reading`].
+    pub(crate) async fn verifying_in(
+        &self,
+        args: ReaderArgs,
+        regions: &[String],
+    ) -> Result<CachingKeyring, Failure> {
+        let limits = CacheLimits::new().with_max_entries(REMEMBERED);
+        let keyring = self.reading_in(args, regions).await?;
+        Ok(CachingKeyring::with_limits(keyring, limits).by_form())
     }
 
     /// Returns the KMS part of such a keyring, with at most `calls_per_second` calls to each

@@ -393,6 +393,13 @@ fn one_kms_call_serves_many_files() {
     down(&scene, &target, &["--key", &key]).env("AWS_ENDPOINT_URL", &url).run().exits(0);
     assert_eq!(counter.take().get("Decrypt us-east-1"), Some(&1));
     assert_eq!(tree(&target), tree(&source));
+    let (from, again) = (format!("{}/", scene.uri()), scene.path("again"));
+    let get = Sealwax::new(["get", &from]).args([&again]).args(["-r"]);
+    for command in [get, Sealwax::new(["verify", &from])] {
+        command.args(["--key", &key]).env("AWS_ENDPOINT_URL", &url).run().exits(0);
+        assert_eq!(counter.take().get("Decrypt us-east-1"), Some(&1));
+    }
+    assert_eq!(tree(&again), tree(&source));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `sealwax get` of folders.
 
-use sealwax_s3::{ListedObject, UnencryptedObjects};
+use sealwax_s3::{ListedObject, UnencryptedObjects, envelope::CachingKeyring};
 
 use super::{
     Opened,
@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         return Err(Failure::usage("--version-id requires a single object"));
     }
     let from = args.from.clone().into_folder();
-    let keyring = session.keyrings().reading(args.reader.clone()).await?;
+    let keyring = CachingKeyring::new(session.keyrings().reading(args.reader.clone()).await?);
     let mut client = session.client_builder_of(&from.bucket, keyring).s3ec(args.s3ec.settings()?);
     if args.pass_unencrypted {
         client = client.unencrypted(UnencryptedObjects::PassThrough);
