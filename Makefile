@@ -92,7 +92,7 @@ bench-rewrap: ## measure bulk rewraps, into docs/BENCHMARKS-REWRAP.md; QUICK=1 f
 	@echo '==> build the command and the benchmark'
 	cargo build --release --locked -p sealwax-cli -p sealwax-bench
 	@echo '==> bulk rewraps'
-	$(servers) $(target)/release/sealwax-bench --rewrap $(if $(QUICK),--quick)
+	$(servers) $(target)/release/sealwax-bench --rewrap $(if $(QUICK),--quick) $(BENCH)
 
 .PHONY: scale
 scale: bench-rewrap ## rewraps of a million objects, and of the 175,000 keys of a year's objects: the same as bench-rewrap

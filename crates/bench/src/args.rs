@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::{Result, contender::Contender};
+use crate::{Result, contender::Contender, long_lived::LongLivedClient};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -32,9 +32,27 @@ pub(crate) enum Own {
     /// Write bytes to standard output
     Feed { bytes: u64 },
     /// Upload plain bytes with the bare SDK
-    BarePut { file: PathBuf, bucket: String, key: String },
+    BarePut {
+        /// Use Sealwax's HTTP client
+        #[arg(long)]
+        lazy_tls: bool,
+        file: PathBuf,
+        bucket: String,
+        key: String,
+    },
     /// Download plain bytes with the bare SDK
-    BareGet { bucket: String, key: String, file: PathBuf },
+    BareGet {
+        /// Use Sealwax's HTTP client
+        #[arg(long)]
+        lazy_tls: bool,
+        bucket: String,
+        key: String,
+        file: PathBuf,
+    },
+    /// Put and get one object again and again, and print the costs
+    LongLived { client: LongLivedClient, bytes: usize },
+    /// Upload a file with the library and this memory budget
+    BudgetPut { mib: usize, file: PathBuf },
 }
 
 /// Options that select the measurements.
@@ -46,6 +64,9 @@ pub(crate) struct PlanArgs {
     /// Measure bulk rewraps instead, into docs/BENCHMARKS-REWRAP.md
     #[arg(long)]
     pub(crate) rewrap: bool,
+    /// With --rewrap: measure this many times fewer objects and keys
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) fewer: u64,
     /// Lengths of objects, such as 1MiB,64MiB,1GiB
     #[arg(long, value_delimiter = ',', value_parser = bytes)]
     sizes: Vec<u64>,
@@ -69,6 +90,7 @@ pub(crate) struct PlanArgs {
 /// Selected measurements.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    pub(crate) quick: bool,
     pub(crate) sizes: Vec<u64>,
     pub(crate) stream: Option<u64>,
     pub(crate) latencies: Vec<u64>,
@@ -92,6 +114,7 @@ impl PlanArgs {
         let out = if self.quick { "target/bench/QUICK.md" } else { "docs/BENCHMARKS.md" };
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         Ok(Plan {
+            quick: self.quick,
             sizes: or(self.sizes, &[MIB, 64 * MIB], &[MIB, 64 * MIB, GIB]),
             stream: (stream > 0).then_some(stream),
             latencies: or(self.latencies, &[0], &[0, 30]),

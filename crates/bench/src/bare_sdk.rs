@@ -11,6 +11,7 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sealwax_s3::default_http_client;
 use tokio::{
     io::AsyncReadExt as _,
     runtime::Runtime,
@@ -27,9 +28,9 @@ const PUT_CONCURRENCY: usize = 16;
 const GET_CONCURRENCY: usize = 8;
 
 /// Uploads a file, or standard input for `-`.
-pub(crate) fn put(file: &Path, bucket: &str, key: &str) -> Result<()> {
+pub(crate) fn put(lazy_tls: bool, file: &Path, bucket: &str, key: &str) -> Result<()> {
     Runtime::new()?.block_on(async {
-        let object = Object::open(bucket, key).await;
+        let object = Object::open(lazy_tls, bucket, key).await;
         let parts = if file.as_os_str() == "-" {
             Parts::Stdin(tokio::io::stdin())
         } else {
@@ -40,8 +41,8 @@ pub(crate) fn put(file: &Path, bucket: &str, key: &str) -> Result<()> {
 }
 
 /// Downloads an object to a file.
-pub(crate) fn get(bucket: &str, key: &str, file: &Path) -> Result<()> {
-    Runtime::new()?.block_on(async { Object::open(bucket, key).await.get(file).await })
+pub(crate) fn get(lazy_tls: bool, bucket: &str, key: &str, file: &Path) -> Result<()> {
+    Runtime::new()?.block_on(async { Object::open(lazy_tls, bucket, key).await.get(file).await })
 }
 
 /// Client and its object.
@@ -65,8 +66,12 @@ enum Part {
 }
 
 impl Object {
-    async fn open(bucket: &str, key: &str) -> Self {
-        let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
+    async fn open(lazy_tls: bool, bucket: &str, key: &str) -> Self {
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let config = match lazy_tls {
+            true => loader.http_client(default_http_client()).load().await,
+            false => loader.load().await,
+        };
         let s3 = Client::from_conf(Builder::from(&config).force_path_style(true).build());
         Self { s3, bucket: bucket.to_owned(), key: key.to_owned() }
     }

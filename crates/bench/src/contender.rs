@@ -27,6 +27,7 @@ pub(crate) const KEPT: &str = "kept";
 pub(crate) enum Contender {
     Sealwax,
     BareSdk,
+    BareSdkWithOurs,
     S5cmd,
     Rclone,
     S3ecPython,
@@ -43,6 +44,8 @@ pub(crate) enum Source<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) endpoint: &'a str,
+    /// File of the root certificates to trust.
+    pub(crate) roots: &'a Path,
     pub(crate) bucket: &'a str,
     pub(crate) key: &'a str,
 }
@@ -58,14 +61,21 @@ impl Source<'_> {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Sealwax, Self::BareSdk, Self::S5cmd, Self::Rclone, Self::S3ecPython];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Sealwax,
+        Self::BareSdk,
+        Self::BareSdkWithOurs,
+        Self::S5cmd,
+        Self::Rclone,
+        Self::S3ecPython,
+    ];
 
     /// Returns the name in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sealwax => "sealwax",
             Self::BareSdk => "bare SDK, plain",
+            Self::BareSdkWithOurs => "bare SDK, our HTTP client, plain",
             Self::S5cmd => "s5cmd, plain",
             Self::Rclone => "rclone crypt",
             Self::S3ecPython => "S3EC Python",
@@ -78,6 +88,9 @@ impl Contender {
             Self::Sealwax => "the command, release build, its defaults: parts of 8 MiB, a budget of 128 MiB".into(),
             Self::BareSdk => "aws-sdk-s3 on plain bytes: parts of 8 MiB, 16 at once (reading: 8), unsigned payload, \
                  CRC64NVME"
+                .into(),
+            Self::BareSdkWithOurs => "the same with the HTTP client of `sealwax`, which sets up TLS when the first \
+                 request needs it"
                 .into(),
             Self::S5cmd => {
                 let version = Command::new(peers.s5cmd()?).arg("version").output()?.stdout;
@@ -115,6 +128,9 @@ impl Contender {
                 .arg(uri(bucket, key))
                 .args(["--key", KEY_ARN]),
             Self::BareSdk => command.arg("bare-put").arg(source.or_dash()).args([bucket, key]),
+            Self::BareSdkWithOurs => {
+                command.args(["bare-put", "--lazy-tls"]).arg(source.or_dash()).args([bucket, key])
+            }
             Self::S5cmd => {
                 match source {
                     Source::File(path) => command.arg("cp").args(S5CMD_PUT).arg(path),
@@ -143,6 +159,9 @@ impl Contender {
                 command.arg("get").arg(uri(bucket, key)).arg(file).args(["--key", KEY_ARN])
             }
             Self::BareSdk => command.args(["bare-get", bucket, key]).arg(file),
+            Self::BareSdkWithOurs => {
+                command.args(["bare-get", "--lazy-tls", bucket, key]).arg(file)
+            }
             Self::S5cmd => command.arg("cp").args(S5CMD_GET).arg(uri(bucket, key)).arg(file),
             Self::Rclone => {
                 command.arg("copyto").args(RCLONE).arg(format!("{bucket}:{key}")).arg(file)
@@ -153,10 +172,14 @@ impl Contender {
     }
 
     /// Returns the program, with the null server as its only AWS endpoint.
-    fn command(self, peers: &Peers, Target { endpoint, .. }: Target<'_>) -> Result<Command> {
+    pub(crate) fn command(
+        self,
+        peers: &Peers,
+        Target { endpoint, roots, .. }: Target<'_>,
+    ) -> Result<Command> {
         let mut command = match self {
             Self::Sealwax => Command::new(peers::sealwax()?),
-            Self::BareSdk => Command::new(std::env::current_exe()?),
+            Self::BareSdk | Self::BareSdkWithOurs => Command::new(std::env::current_exe()?),
             Self::S5cmd => {
                 let mut command = Command::new(peers.s5cmd()?);
                 command.args(["--endpoint-url", endpoint]);
@@ -174,6 +197,10 @@ impl Contender {
             }
         };
         command.env("AWS_ENDPOINT_URL", endpoint).envs(AWS_ENVIRONMENT).env_remove("AWS_PROFILE");
+        if endpoint.starts_with("https://") {
+            // The SDKs for Rust and Go read the first, that for Python the second.
+            command.env("SSL_CERT_FILE", roots).env("AWS_CA_BUNDLE", roots);
+        }
         Ok(command)
     }
 }
@@ -226,6 +253,6 @@ const RCLONE_CONFIG: [(&str, &str); 14] = [
 
 const OBSCURED: &str = "qkpSOKatk2sotIy05gwfZ2PH3cMCzxw";
 
-fn uri(bucket: &str, key: &str) -> String {
+pub(crate) fn uri(bucket: &str, key: &str) -> String {
     format!("s3://{bucket}/{key}")
 }

@@ -2,16 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{args::Plan, contender::Contender, measure::Cost, servers::Counts};
-
-/// Measured operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Operation {
-    Put,
-    Get,
-    /// Put from standard input.
-    Stream,
-}
+use crate::{
+    args::Plan, budget::BudgetRun, contender::Contender, instructions::InstructionCount,
+    long_lived::LongLivedRun, measure::Cost, operation::Operation, servers::Counts,
+    small_files::SmallFilesRun,
+};
 
 /// Case of the report. All its runs are measured in turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +14,7 @@ pub(crate) struct Case {
     pub(crate) operation: Operation,
     pub(crate) size: u64,
     pub(crate) latency_ms: u64,
+    pub(crate) tls: bool,
 }
 
 /// Measured run.
@@ -49,4 +45,9 @@ pub(crate) struct Findings<'a> {
     pub(crate) range: &'a Counts,
     /// Sealwax's requests for many puts with the key cache.
     pub(crate) cached_puts: &'a Counts,
+    pub(crate) small_files: &'a [SmallFilesRun],
+    pub(crate) long_lived: &'a [LongLivedRun],
+    pub(crate) budgets: &'a [BudgetRun],
+    /// Instructions of one put and one get of the shortest length.
+    pub(crate) instructions: &'a [InstructionCount],
 }

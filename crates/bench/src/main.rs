@@ -8,18 +8,23 @@
 
 mod args;
 mod bare_sdk;
+mod budget;
 mod cipher;
 mod contender;
 mod findings;
+mod instructions;
+mod long_lived;
 mod machine;
 mod measure;
 mod null_server;
+mod operation;
 mod peers;
 mod report;
 mod request_counts;
 mod rewrap_benchmark;
 mod rounds;
 mod servers;
+mod small_files;
 
 use std::{error::Error, process::ExitCode};
 
@@ -45,9 +50,15 @@ fn run(args: Args) -> Result<()> {
         Some(Own::Serve { store, latency_ms }) => null_server::serve(&store, latency_ms),
         Some(Own::Measure { command }) => measure::child(&command),
         Some(Own::Feed { bytes }) => measure::feed(bytes),
-        Some(Own::BarePut { file, bucket, key }) => bare_sdk::put(&file, &bucket, &key),
-        Some(Own::BareGet { bucket, key, file }) => bare_sdk::get(&bucket, &key, &file),
-        None if args.plan.rewrap => rewrap_benchmark::run(args.plan.quick),
+        Some(Own::BarePut { lazy_tls, file, bucket, key }) => {
+            bare_sdk::put(lazy_tls, &file, &bucket, &key)
+        }
+        Some(Own::BareGet { lazy_tls, bucket, key, file }) => {
+            bare_sdk::get(lazy_tls, &bucket, &key, &file)
+        }
+        Some(Own::LongLived { client, bytes }) => long_lived::work(client, bytes),
+        Some(Own::BudgetPut { mib, file }) => budget::put(mib, &file),
+        None if args.plan.rewrap => rewrap_benchmark::run(args.plan.quick, args.plan.fewer),
         None => rounds::run(&args.plan.resolve()?),
     }
 }

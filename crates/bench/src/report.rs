@@ -1,5 +1,6 @@
 //! Report: `docs/BENCHMARKS.md`.
 
+mod more;
 mod table;
 mod targets;
 
@@ -9,8 +10,9 @@ use self::table::bytes;
 use crate::{
     Result, cipher,
     contender::Contender,
-    findings::{Case, Findings, NOISY, Operation, Runs, TELLING},
+    findings::{Case, Findings, NOISY, Runs, TELLING},
     machine,
+    operation::Operation,
     peers::Peers,
     request_counts,
     servers::Counts,
@@ -28,8 +30,11 @@ const METHOD: &str = "\
 
 Each run is a separate process, against a null S3 server on the loopback interface of the same machine. The server
 discards uploads in the kernel, sends objects by `sendfile`, verifies nothing, and can delay each response; it is also
-KMS. Traffic is plain HTTP, because the cost of TLS is the same for all clients. Each client reads objects that it
+KMS. Each client reads objects that it
 stored itself, and its output is compared once with the original. Files are in memory.
+
+With TLS, the server copies and encrypts what it sends, on the same two cores, so wall times say less than the client's CPU.
+Clients trust the system's root certificates and the server's own, from one file.
 
 Clients take turns, and each round begins with a different one. CPU is the client's user and system time. Wall time is from
 its start to its exit. Memory is the highest peak resident set size of all runs. Ratios compare medians with those of the
@@ -68,15 +73,22 @@ pub(crate) fn write(findings: &Findings<'_>) -> Result<String> {
         (Operation::Stream, "Uploads of standard input"),
     ] {
         for case in findings.runs.keys().filter(|case| case.operation == operation) {
-            let delay = if case.latency_ms == 0 {
-                String::new()
-            } else {
-                format!(", {} ms a request", case.latency_ms)
-            };
-            text += &format!("\n## {title}: {}{delay}\n\n", bytes(case.size));
+            let mut with = String::new();
+            if case.tls {
+                with += ", TLS";
+            }
+            if case.latency_ms > 0 {
+                with += &format!(", {} ms a request", case.latency_ms);
+            }
+            text += &format!("\n## {title}: {}{with}\n\n", bytes(case.size));
             text += &table::of(*case, &findings.runs[case]);
         }
     }
+    text += &more::small_files(findings);
+    text += &more::long_lived(findings);
+    text += &more::budgets(findings);
+    text += &more::instructions(findings);
+    text += &more::network(findings);
     text += "\n## Requests\n\n";
     text += &requests(findings);
     Ok(text)
@@ -90,7 +102,7 @@ fn overhead(findings: &Findings<'_>) -> String {
     );
     for size in findings.plan.sizes.iter().copied() {
         for latency_ms in findings.plan.latencies.iter().copied() {
-            let case = Case { operation: Operation::Put, size, latency_ms };
+            let case = Case { operation: Operation::Put, size, latency_ms, tls: false };
             let Some((ours, bare)) = targets::both(findings, case, Contender::BareSdk) else {
                 continue;
             };
@@ -122,12 +134,12 @@ fn noise(runs: &Runs) -> String {
 fn ciphers() -> Result<String> {
     let mut text = String::from(
         "Medians by criterion in GB/s, in place, in chunks of 16 KiB; in brackets, the share of a bare aws-lc-rs loop over \
-         the same chunks in the same run. `open-packed` also removes the gaps of the tags by a copy.\n\n\
+         the same chunks in the same run. `open-arriving` opens pieces of 64 KiB into other memory, as downloads do.\n\n\
          | ciphers | operation | 16 KiB | 1 MiB | 8 MiB |\n|---|---|---|---|---|\n",
     );
     for backend in cipher::BACKENDS {
         for (operation, bare) in
-            [("seal", "seal-bare"), ("open", "open-bare"), ("open-packed", "open-bare")]
+            [("seal", "seal-bare"), ("open", "open-bare"), ("open-arriving", "open-bare")]
         {
             text += &format!("| {backend} | {operation} |");
             for len in cipher::LENS {

@@ -24,10 +24,17 @@ use crate::{
 /// Key to add.
 const OTHER_ARN: &str =
     "arn:aws:kms:us-east-1:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
+/// Key of another Region.
+const WEST_ARN: &str =
+    "arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
 /// Target: objects per second of the client's CPU time.
 const MUST_RATE: f64 = 1500.0;
 /// Target: bytes of the client's memory.
 const MUST_MEMORY: u64 = 100 << 20;
+/// Number of intermediate keys that the objects of one bucket share.
+const SHARED_KEYS: u64 = 1000;
+/// Seconds for which a drill remembers an intermediate key.
+const REMEMBERED: f64 = 300.0;
 /// Bucket of the real store.
 const BUCKET: &str = "sealwax-bench";
 
@@ -48,10 +55,12 @@ enum Unit {
     Object,
     /// An intermediate key of a key store, with any number of objects under it.
     Key,
+    /// One of many objects under [`SHARED_KEYS`] intermediate keys.
+    ObjectOfKey,
 }
 
-/// Measures everything and writes the report.
-pub(crate) fn run(quick: bool) -> Result<()> {
+/// Measures everything, with `fewer` times fewer objects and keys, and writes the report.
+pub(crate) fn run(quick: bool, fewer: u64) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let server = Server::start(directory.path(), 0)?;
     let template = directory.path().join("template");
@@ -61,43 +70,54 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     measure::run(&put, Stdin::Nothing, directory.path())?;
 
     let mut runs = Vec::new();
-    let (hundred_thousand, million) = if quick { (10_000, 20_000) } else { (100_000, 1_000_000) };
+    let (hundred_thousand, million) =
+        if quick { (10_000, 20_000) } else { (100_000 / fewer, 1_000_000 / fewer) };
     let journal = directory.path().join("journal");
     for objects in [hundred_thousand, million] {
         let plan = directory.path().join(format!("{objects}.plan"));
         let args = ["--recursive", "--save-plan"];
         let plan_it = many(&server, objects)?.args(args).arg(&plan).args(EDIT).to_owned_command();
         runs.push(measured("plan", &server, objects, &plan_it, directory.path())?);
-        let apply = sealwax(&server, None)?
-            .arg("rewrap")
-            .arg("--plan")
-            .arg(&plan)
-            .args(APPLY)
-            .arg(&journal)
-            .to_owned_command();
         if objects == hundred_thousand {
+            let mut apply = sealwax(&server, None)?;
+            apply.arg("rewrap").arg("--plan").arg(&plan).args(APPLY).arg(&journal);
             runs.push(measured("apply the plan", &server, objects, &apply, directory.path())?);
+            fs::remove_file(&journal)?;
+            let mut apply = many(&server, objects)?;
+            apply.arg("--recursive").args(EDIT).args(APPLY).arg(&journal);
+            runs.push(measured("apply to a listing", &server, objects, &apply, directory.path())?);
             fs::remove_file(&journal)?;
         }
         fs::remove_file(&plan)?;
-        let apply = many(&server, objects)?
-            .arg("--recursive")
-            .args(EDIT)
-            .args(APPLY)
-            .arg(&journal)
-            .to_owned_command();
-        runs.push(measured("apply to a listing", &server, objects, &apply, directory.path())?);
-        fs::remove_file(&journal)?;
+    }
+    let shared = directory.path().join("templates");
+    fs::create_dir(&shared)?;
+    for number in 0..SHARED_KEYS {
+        fs::copy(&template, shared.join(number.to_string()))?;
+    }
+    let mut put = sealwax(&server, None)?;
+    put.arg("put").arg(&shared).args(["s3://many/templates/", "--recursive", "--key", KEY_ARN]);
+    put.args(["--key-store", "--key-cache", "--key-cache-objects=1", "--no-place-binding"]);
+    measure::run(&put, Stdin::Nothing, directory.path())?;
+    let mut recovery = sealwax(&server, None)?;
+    recovery.args(["keys", "rewrap", "s3://many", "--key-store", "--quiet"]);
+    recovery.args(["--key", KEY_ARN, "--add", WEST_ARN]);
+    let run =
+        measured("rewrap for the other Region", &server, SHARED_KEYS, &recovery, directory.path())?;
+    runs.push(Run { unit: Unit::Key, ..run });
+    for (what, name, args) in SHARED_RUNS {
+        let mut command = sealwax(&server, None)?;
+        command.arg(name).arg(format!("s3://many/n{million}of{SHARED_KEYS}/")).args(args);
+        let run = measured(what, &server, million, &command, directory.path())?;
+        runs.push(Run { unit: Unit::ObjectOfKey, ..run });
     }
     // As many as 300 million objects of 20 writers with hourly keys have in a year.
-    let (thousand, year) = if quick { (1_000, 2_000) } else { (1_000, 175_000) };
-    for keys in [thousand, year] {
-        for (what, args) in KEY_RUNS {
-            let mut command = sealwax(&server, None)?;
-            command.arg("keys").args(args).arg("s3://many").arg(format!("--key-store=k{keys}/"));
-            let run = measured(what, &server, keys, &command, directory.path())?;
-            runs.push(Run { unit: Unit::Key, ..run });
-        }
+    let year = if quick { 2_000 } else { KEYS_OF_A_YEAR / fewer };
+    for (what, args) in KEY_RUNS {
+        let mut command = sealwax(&server, None)?;
+        command.arg("keys").args(args).arg("s3://many").arg(format!("--key-store=k{year}/"));
+        let run = measured(what, &server, year, &command, directory.path())?;
+        runs.push(Run { unit: Unit::Key, ..run });
     }
     if let Ok(store) = env::var("SEALWAX_TEST_SEAWEEDFS_URL") {
         runs.push(real(&server, &store, if quick { 1000 } else { 10_000 }, directory.path())?);
@@ -120,6 +140,25 @@ const KEY_RUNS: [(&str, &[&str]); 3] = [
     ("list the keys", &["ls", "--json", "--key", KEY_ARN, "--key", OTHER_ARN]),
     ("rewrap the keys", &["rewrap", "--quiet", "--key", KEY_ARN, "--add", OTHER_ARN]),
     ("verify the keys", &["verify", "--quiet", "--key", KEY_ARN]),
+];
+/// Commands on the objects of a bucket with a key store: the name of the run, the command and its
+/// options.
+const SHARED_RUNS: [(&str, &str, &[&str]); 2] = [
+    ("audit", "audit", &["--key-store", "--no-place-binding"]),
+    (
+        "drill",
+        "drill",
+        &[
+            "--key-store",
+            "--no-place-binding",
+            "--region",
+            "us-west-2",
+            "--block",
+            "us-east-1",
+            "--key",
+            WEST_ARN,
+        ],
+    ),
 ];
 const APPLY: [&str; 3] = ["--apply", "--quiet", "--journal"];
 
@@ -256,6 +295,7 @@ impl Unit {
         match self {
             Self::Object => "objects",
             Self::Key => "keys",
+            Self::ObjectOfKey => "objects under 1000 keys",
         }
     }
 }
@@ -271,10 +311,14 @@ impl Run {
         let calls: &[_] = match self.unit {
             Unit::Object => &["HeadObject", "ReEncrypt", "CopyObject"],
             Unit::Key => &["GetObject", "ReEncrypt", "Decrypt", "PutObject"],
+            Unit::ObjectOfKey => &["HeadObject"],
         };
         let once = calls.iter().all(|call| self.requests.get(call) <= self.objects);
         let no_bodies = self.unit == Unit::Key || self.requests.get("bytes_in") == 0;
-        fast && once && self.cost.memory <= MUST_MEMORY && no_bodies
+        let times = 1.0 + (self.cost.wall.as_secs_f64() / REMEMBERED).floor();
+        let of_keys = self.unit != Unit::ObjectOfKey
+            || self.requests.get("Decrypt") as f64 <= SHARED_KEYS as f64 * times;
+        fast && once && of_keys && self.cost.memory <= MUST_MEMORY && no_bodies
     }
 }
 
@@ -286,7 +330,8 @@ fn report(runs: &[Run]) -> Result<String> {
     text += &format!(
         "\nTargets: {MUST_RATE:.0} objects per second of the client's CPU time (one core) against the null server; \
          one `HeadObject`, one KMS call and one copy per object, and no body byte; for an intermediate key of a key store, \
-         one `GetObject`, one KMS call and one `PutObject`; at most {} MiB of memory for any \
+         one `GetObject`, one KMS call and one `PutObject`; for a drill of objects that share intermediate keys, one \
+         `HeadObject` per object, and one KMS call per key in five minutes; at most {} MiB of memory for any \
          number of objects or keys.\n\n",
         MUST_MEMORY >> 20
     );
@@ -295,14 +340,15 @@ fn report(runs: &[Run]) -> Result<String> {
              server is S3 and KMS on the loopback interface and stores nothing. With SeaweedFS, it is only KMS, and \
              1 % of the objects are read with the new key afterwards. CPU is the command's user and system time; \
              memory is its peak resident set size. Traffic is plain HTTP.\n\n";
-    text += "| run | store | objects or keys | wall s | CPU s | of them/s | of them/CPU s | memory MiB | met |\n|---|---|--:|--:|--:|--:|--:|--:|---|\n";
+    text += "| run | store | of | wall s | CPU s | of them/s | of them/CPU s | memory MiB | met |\n|---|---|--:|--:|--:|--:|--:|--:|---|\n";
     for run in runs {
         let wall = run.cost.wall.as_secs_f64();
         text += &format!(
-            "| {} | {} | {} | {wall:.1} | {:.1} | {:.0} | {:.0} | {:.1} | {} |\n",
+            "| {} | {} | {} {} | {wall:.1} | {:.1} | {:.0} | {:.0} | {:.1} | {} |\n",
             run.what,
             run.store,
             run.objects,
+            run.unit.plural(),
             run.cost.cpu.as_secs_f64(),
             run.objects as f64 / wall,
             run.per_cpu_second(),
@@ -346,8 +392,8 @@ fn at_scale(runs: &[Run]) -> String {
             continue;
         };
         let (of, bodies) = match run.unit {
-            Unit::Object => (OBJECTS_OF_A_YEAR, OBJECTS_OF_A_YEAR * BODY_KIB),
             Unit::Key => (KEYS_OF_A_YEAR, 0),
+            Unit::Object | Unit::ObjectOfKey => (OBJECTS_OF_A_YEAR, OBJECTS_OF_A_YEAR * BODY_KIB),
         };
         let scale = of as f64 / run.objects as f64;
         let (mut kms, mut s3, mut usd) = (0.0, 0.0, 0.0);

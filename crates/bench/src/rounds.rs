@@ -14,12 +14,18 @@ use tempfile::TempDir;
 use crate::{
     Result,
     args::Plan,
+    budget::{self, BudgetRun},
     contender::{Contender, KEPT, NULL, Source, Target},
-    findings::{Case, Findings, NOISY, Operation, Run, Runs, TELLING},
+    findings::{Case, Findings, NOISY, Run, Runs, TELLING},
+    instructions::{self, InstructionCount},
+    long_lived::{self, LongLivedRun},
     measure::{self, Stdin},
+    null_server,
+    operation::Operation,
     peers::Peers,
     report, request_counts,
     servers::{Counts, Server},
+    small_files::{self, SmallFilesRun},
 };
 
 /// Most attempts of a run while other processes use the machine.
@@ -30,6 +36,8 @@ struct Bench<'a> {
     plan: &'a Plan,
     peers: Peers,
     directory: TempDir,
+    /// File of the root certificates that clients trust.
+    roots: PathBuf,
     servers: Vec<Server>,
     runs: Runs,
 }
@@ -45,8 +53,10 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     };
     fs::create_dir(directory.path().join("store"))?;
     touch_memory(directory.path(), plan)?;
-    let mut bench =
-        Bench { plan, peers: Peers::open()?, directory, servers: Vec::new(), runs: Runs::new() };
+    let roots = directory.path().join("roots.pem");
+    null_server::write_roots(&roots)?;
+    let (peers, servers, runs) = (Peers::open()?, Vec::new(), Runs::new());
+    let mut bench = Bench { plan, peers, directory, roots, servers, runs };
     for latency_ms in &plan.latencies {
         bench.servers.push(Server::start(&bench.store(), *latency_ms)?);
     }
@@ -59,12 +69,18 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     if let Some(size) = plan.stream {
         bench.stream(size)?;
     }
+    let (small_files, long_lived) = (bench.small_files()?, bench.long_lived()?);
+    let (budgets, instructions) = (bench.budgets()?, bench.instructions()?);
     let findings = Findings {
         plan,
         runs: &bench.runs,
         requests: &requests,
         range: &range,
         cached_puts: &cached_puts,
+        small_files: &small_files,
+        long_lived: &long_lived,
+        budgets: &budgets,
+        instructions: &instructions,
     };
     if let Some(directory) = plan.out.parent() {
         fs::create_dir_all(directory)?;
@@ -83,6 +99,79 @@ impl Bench<'_> {
         self.servers.get(index).ok_or_else(|| "no latency was given".into())
     }
 
+    fn target<'b>(
+        &'b self,
+        server: &'b Server,
+        tls: bool,
+        bucket: &'b str,
+        key: &'b str,
+    ) -> Target<'b> {
+        let endpoint = if tls { &server.secure_endpoint } else { &server.endpoint };
+        Target { endpoint, roots: &self.roots, bucket, key }
+    }
+
+    fn small_files(&self) -> Result<Vec<SmallFilesRun>> {
+        let target = self.target(self.server(0)?, false, KEPT, "");
+        small_files::measure(&self.peers, target, self.plan.quick, self.directory.path())
+    }
+
+    fn long_lived(&self) -> Result<Vec<LongLivedRun>> {
+        let mut runs = Vec::new();
+        for server in &self.servers {
+            for tls in [false, true] {
+                let target = self.target(server, tls, KEPT, "");
+                runs.extend(long_lived::measure(&self.peers, target, server.latency_ms)?);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Measures uploads of the longest file with several memory budgets.
+    fn budgets(&self) -> Result<Vec<BudgetRun>> {
+        let size = self.plan.sizes.iter().max().copied().unwrap_or_default();
+        let plain = self.directory.path().join("plain");
+        write_plain(&plain, size)?;
+        let mut runs = Vec::new();
+        for server in &self.servers {
+            let target = self.target(server, false, NULL, "");
+            let (file, directory) = ((&*plain, size), self.directory.path());
+            runs.extend(budget::measure(&self.peers, target, server.latency_ms, file, directory)?);
+        }
+        fs::remove_file(plain)?;
+        Ok(runs)
+    }
+
+    /// Counts the instructions of one put and one get of the shortest length.
+    fn instructions(&self) -> Result<Vec<InstructionCount>> {
+        let size = self.plan.sizes.iter().min().copied().unwrap_or_default();
+        let (plain, opened) =
+            (self.directory.path().join("plain"), self.directory.path().join("opened"));
+        write_plain(&plain, size)?;
+        let server = self.server(0)?;
+        let mut counted = Vec::new();
+        for contender in [Contender::Sealwax, Contender::BareSdk, Contender::BareSdkWithOurs] {
+            for tls in [false, true] {
+                let key = key_of(contender);
+                let target = self.target(server, tls, KEPT, &key);
+                let put = contender.put(&self.peers, Source::File(&plain), target)?;
+                let get = contender.get(&self.peers, target, &opened)?;
+                for (operation, command) in [(Operation::Put, put), (Operation::Get, get)] {
+                    let count = instructions::count(&command)?;
+                    counted.extend(count.map(|count| InstructionCount {
+                        operation,
+                        tls,
+                        contender,
+                        count,
+                    }));
+                }
+            }
+        }
+        fs::remove_file(plain)?;
+        // None was written without callgrind.
+        let _ = fs::remove_file(opened);
+        Ok(counted)
+    }
+
     /// Measures puts and gets of files of `size` bytes; returns Sealwax's requests for one of each.
     fn files(&mut self, size: u64) -> Result<Vec<((Operation, u64), Counts)>> {
         let (plain, opened) =
@@ -97,8 +186,10 @@ impl Bench<'_> {
         }
         for operation in [Operation::Put, Operation::Get] {
             for index in 0..self.servers.len() {
-                for round in 0..self.plan.runs(size) {
-                    self.round(operation, size, index, round, &plain, &opened)?;
+                for tls in [false, true] {
+                    for round in 0..self.plan.runs(size) {
+                        self.round(operation, size, (index, tls), round, &plain, &opened)?;
+                    }
                 }
             }
         }
@@ -120,7 +211,7 @@ impl Bench<'_> {
     ) -> Result<impl Iterator<Item = (Operation, Counts)> + use<>> {
         let server = self.server(0)?;
         let key = key_of(contender);
-        let target = Target { endpoint: &server.endpoint, bucket: KEPT, key: &key };
+        let target = self.target(server, false, KEPT, &key);
         let begin = server.counts()?;
         measure::run(
             &contender.put(&self.peers, Source::File(plain), target)?,
@@ -150,7 +241,7 @@ impl Bench<'_> {
         &mut self,
         operation: Operation,
         size: u64,
-        server: usize,
+        (server, tls): (usize, bool),
         round: usize,
         plain: &Path,
         opened: &Path,
@@ -160,14 +251,14 @@ impl Bench<'_> {
         contenders.rotate_left(round % len);
         for contender in contenders {
             let server = self.server(server)?;
-            let case = Case { operation, size, latency_ms: server.latency_ms };
+            let case = Case { operation, size, latency_ms: server.latency_ms, tls };
             let key = if operation == Operation::Get {
                 key_of(contender)
             } else {
                 format!("run-{round}")
             };
             let bucket = if operation == Operation::Get { KEPT } else { NULL };
-            let target = Target { endpoint: &server.endpoint, bucket, key: &key };
+            let target = self.target(server, tls, bucket, &key);
             let (command, stdin) = match operation {
                 Operation::Put => {
                     (contender.put(&self.peers, Source::File(plain), target)?, Stdin::Nothing)
@@ -205,7 +296,7 @@ impl Bench<'_> {
     /// Measures one put of `size` bytes from standard input by each client.
     fn stream(&mut self, size: u64) -> Result<()> {
         let opened = self.directory.path().join("opened");
-        self.round(Operation::Stream, size, 0, 0, Path::new(""), &opened)
+        self.round(Operation::Stream, size, (0, false), 0, Path::new(""), &opened)
     }
 
     fn measure(&self, server: &Server, command: &Command, stdin: Stdin, case: Case) -> Result<Run> {

@@ -16,6 +16,8 @@ pub(crate) struct Server {
     process: Child,
     address: String,
     pub(crate) endpoint: String,
+    /// The same server over TLS.
+    pub(crate) secure_endpoint: String,
     pub(crate) latency_ms: u64,
 }
 
@@ -29,10 +31,17 @@ impl Server {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve").arg(store).arg(latency_ms.to_string());
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut port = String::new();
-        BufReader::new(process.stdout.take().expect("piped")).read_line(&mut port)?;
-        let address = format!("127.0.0.1:{}", port.trim());
-        Ok(Self { process, endpoint: format!("http://{address}"), address, latency_ms })
+        let mut ports = String::new();
+        BufReader::new(process.stdout.take().expect("piped")).read_line(&mut ports)?;
+        let (plain, secure) = ports.trim().split_once(' ').ok_or("the null server has no ports")?;
+        let address = format!("127.0.0.1:{plain}");
+        Ok(Self {
+            process,
+            endpoint: format!("http://{address}"),
+            secure_endpoint: format!("https://127.0.0.1:{secure}"),
+            address,
+            latency_ms,
+        })
     }
 
     /// Returns all counts so far.

@@ -2,6 +2,9 @@
 //!
 //! The prefix `n1000/` has 1,000 objects. Each is a copy of the object `template`, which the client
 //! puts beforehand, except that its wrapped keys are bound to its own place.
+//!
+//! The prefix `n1000of10/` has 1,000 objects too. They are copies of the objects `templates/0` to
+//! `templates/9`, in turn, which the client puts beforehand without binding them to a place.
 
 use std::fmt::Write as _;
 
@@ -20,8 +23,7 @@ const PAGE: u64 = 1000;
 pub(super) fn list(request: &Request, stats: &Stats) -> Answer {
     stats.count("ListObjectsV2");
     let prefix = request.parameter("prefix").unwrap_or_default().replace("%2F", "/");
-    let count: u64 =
-        prefix.trim_start_matches('n').trim_end_matches('/').parse().unwrap_or_default();
+    let count = Many::parse(&prefix).map_or(0, |many| many.count);
     let first: u64 = request
         .parameter("continuation-token")
         .and_then(|token| token.parse().ok())
@@ -48,10 +50,32 @@ pub(super) fn list(request: &Request, stats: &Stats) -> Answer {
     Answer::ok("application/xml", body)
 }
 
+/// Objects below one prefix.
+struct Many {
+    count: u64,
+    /// Number of their templates, unless it is one that is bound to its place.
+    templates: Option<u64>,
+}
+
+impl Many {
+    fn parse(key: &str) -> Option<Self> {
+        let (prefix, _) = key.strip_prefix('n')?.split_once('/')?;
+        let (count, templates) = match prefix.split_once("of") {
+            Some((count, templates)) => (count, Some(templates.parse().ok()?)),
+            None => (prefix, None),
+        };
+        Some(Self { count: count.parse().ok()?, templates })
+    }
+}
+
 /// Returns one of the objects.
 pub(super) fn object(path: &str, objects: &Objects) -> std::io::Result<Option<Stored>> {
-    if path == TEMPLATE {
-        return objects.get(path);
+    let key = &path["/many/".len()..];
+    let Some(many) = Many::parse(key) else { return objects.get(path) };
+    if let Some(templates) = many.templates {
+        let number: u64 =
+            key.rsplit('/').next().and_then(|name| name.parse().ok()).unwrap_or_default();
+        return objects.get(&format!("/many/templates/{}", number % templates));
     }
     let place = |path: &str| format!("\"place\":\"{}\"", &path[1..]);
     let placed = |stored: Stored| Stored {

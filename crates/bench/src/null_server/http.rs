@@ -2,10 +2,11 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Write as _},
+    io::{self, Read, Seek as _, SeekFrom, Write},
     net::TcpStream,
     ops::Range,
     os::fd::{AsFd as _, AsRawFd as _},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -14,12 +15,19 @@ use nix::sys::{
     sendfile::sendfile,
     socket::{MsgFlags, recv},
 };
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 const BUFFER_LEN: usize = 1 << 20;
 
+/// Bytes from and to a client.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
 /// Connection, and its received but unused bytes.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
     unused: Range<usize>,
 }
@@ -77,9 +85,14 @@ impl Request {
         pairs.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
+    /// `true` if the body is in chunks, and its length unknown.
+    pub(super) fn is_chunked(&self) -> bool {
+        self.header("transfer-encoding").is_some()
+    }
+
     /// Returns the encoded length of the body.
     pub(super) fn body_len(&self) -> io::Result<u64> {
-        if self.header("transfer-encoding").is_some() {
+        if self.is_chunked() {
             return Err(io::Error::other("bodies of unknown length are not served"));
         }
         Ok(self.header("content-length").and_then(|len| len.parse().ok()).unwrap_or_default())
@@ -106,10 +119,59 @@ impl Answer {
     }
 }
 
+impl Stream {
+    pub(super) fn secure(stream: TcpStream, config: &Arc<ServerConfig>) -> io::Result<Self> {
+        let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        Ok(Self::Tls(Box::new(StreamOwned::new(connection, stream))))
+    }
+
+    /// Sends bytes of `file`, in the kernel if possible.
+    fn send_file(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => {
+                let mut file = file;
+                file.seek(SeekFrom::Start(range.start))?;
+                return io::copy(&mut file.take(range.end - range.start), stream).map(drop);
+            }
+        };
+        let mut offset = range.start.try_into().map_err(io::Error::other)?;
+        let mut left = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        while left > 0 {
+            left -= received(sendfile(stream.as_fd(), file.as_fd(), Some(&mut offset), left)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; BUFFER_LEN], unused: 0..0 })
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, buffer: vec![0; BUFFER_LEN], unused: 0..0 }
     }
 
     /// Reads the next request's head; `None` at the end of the connection.
@@ -143,12 +205,52 @@ impl Connection {
         len -= self.take_unused(len).len() as u64;
         while len > 0 {
             let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(BUFFER_LEN);
+            let buffer = &mut self.buffer[..wanted];
             // On a TCP socket this flag discards the bytes without a copy. (tcp(7), "MSG_TRUNC".)
             let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_WAITALL;
-            len -=
-                received(recv(self.stream.as_raw_fd(), &mut self.buffer[..wanted], flags)?)? as u64;
+            let read = match &mut self.stream {
+                Stream::Plain(stream) => recv(stream.as_raw_fd(), buffer, flags)?,
+                Stream::Tls(stream) => stream.read(buffer)?,
+            };
+            len -= received(read)? as u64;
         }
         Ok(())
+    }
+
+    /// Reads a body in chunks and discards it. Returns the length of the chunks in bytes.
+    /// (RFC 9112 §7.1.)
+    pub(super) fn discard_chunks(&mut self) -> io::Result<u64> {
+        let mut len = 0;
+        loop {
+            let line = self.line()?;
+            let chunk = line.split(';').next().unwrap_or_default().trim();
+            match u64::from_str_radix(chunk, 16).map_err(io::Error::other)? {
+                0 => break,
+                chunk => {
+                    self.discard(chunk + 2)?;
+                    len += chunk;
+                }
+            }
+        }
+        // The trailer.
+        while !self.line()?.is_empty() {}
+        Ok(len)
+    }
+
+    /// Reads a line, without its end.
+    fn line(&mut self) -> io::Result<String> {
+        loop {
+            let arrived = &self.buffer[self.unused.clone()];
+            if let Some(len) = arrived.windows(2).position(|window| window == b"\r\n") {
+                let line = String::from_utf8_lossy(&arrived[..len]).into_owned();
+                self.unused.start += len + 2;
+                return Ok(line);
+            }
+            self.buffer.copy_within(self.unused.clone(), 0);
+            self.unused = 0..self.unused.len();
+            let room = self.unused.end..(self.unused.end + 4096).min(BUFFER_LEN);
+            self.unused.end += received(self.stream.read(&mut self.buffer[room])?)?;
+        }
     }
 
     /// Reads `len` bytes of a body and appends them to `file`.
@@ -170,7 +272,7 @@ impl Connection {
         let unused = self.take_unused(len);
         let mut body = self.buffer[unused].to_vec();
         let rest = len - body.len() as u64;
-        (&self.stream).take(rest).read_to_end(&mut body)?;
+        (&mut self.stream).take(rest).read_to_end(&mut body)?;
         Ok(body)
     }
 
@@ -189,7 +291,7 @@ impl Connection {
             Body::File(_, range) => range.end - range.start,
             Body::Unsent(len) => *len,
         };
-        // Without a time and this name, it would be another store, which is looked at more often.
+        // Without a time and this name, it would be another store, of which Sealwax asks more often.
         let now = DateTime::from(SystemTime::now()).fmt(DateTimeFormat::HttpDate);
         let now = now.map_err(io::Error::other)?;
         let mut head = format!(
@@ -197,29 +299,21 @@ impl Connection {
              content-length: {len}\r\n{headers}\r\n"
         );
         if request.method == "HEAD" {
-            return self.stream.write_all(head.as_bytes());
+            self.stream.write_all(head.as_bytes())?;
+            return self.stream.flush();
         }
         match body {
             Body::Text(text) => {
                 head.push_str(&text);
-                self.stream.write_all(head.as_bytes())
+                self.stream.write_all(head.as_bytes())?;
             }
             Body::File(file, range) => {
                 self.stream.write_all(head.as_bytes())?;
-                let mut offset = range.start.try_into().map_err(io::Error::other)?;
-                let mut left = usize::try_from(len).map_err(io::Error::other)?;
-                while left > 0 {
-                    left -= received(sendfile(
-                        self.stream.as_fd(),
-                        file.as_fd(),
-                        Some(&mut offset),
-                        left,
-                    )?)?;
-                }
-                Ok(())
+                self.stream.send_file(&file, range)?;
             }
-            Body::Unsent(_) => Err(io::Error::other("there is no body to send")),
+            Body::Unsent(_) => return Err(io::Error::other("there is no body to send")),
         }
+        self.stream.flush()
     }
 }
 

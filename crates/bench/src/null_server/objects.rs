@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
     io,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -20,6 +21,8 @@ struct State {
     discarded: HashMap<String, (u64, String)>,
     uploads: HashMap<String, Upload>,
     last_upload: u64,
+    /// Key objects, by path.
+    key_objects: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -54,6 +57,32 @@ impl Objects {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// `true` for the path of a key object in the default key store of a bucket.
+    pub(super) fn is_key_object(path: &str) -> bool {
+        path.split_once("/.sealwax/keys/").is_some()
+    }
+
+    pub(super) fn put_key_object(&self, path: &str, content: Vec<u8>) {
+        self.state().key_objects.insert(path.to_owned(), content);
+    }
+
+    pub(super) fn key_object(&self, path: &str) -> Option<Vec<u8>> {
+        self.state().key_objects.get(path).cloned()
+    }
+
+    /// Returns the paths of up to `most` key objects that begin with `start` and follow `after`.
+    pub(super) fn key_objects(&self, start: &str, after: &str, most: usize) -> Vec<String> {
+        let state = self.state();
+        let from = (Bound::Excluded(after), Bound::Unbounded);
+        let paths = state.key_objects.range::<str, _>(from).map(|(path, _)| path);
+        paths
+            .skip_while(|path| path.as_str() < start)
+            .take_while(|path| path.starts_with(start))
+            .take(most)
+            .cloned()
+            .collect()
+    }
+
     fn is_kept(path: &str) -> bool {
         path.split('/').nth(1) == Some(Self::KEPT)
     }
@@ -67,16 +96,21 @@ impl Objects {
         self.store.join(format!("part-{upload}-{number}"))
     }
 
-    /// Stores an object of one request: part 1 of the upload `put`.
-    pub(super) fn put(&self, path: &str, len: u64, headers: &str) -> io::Result<()> {
-        self.finish(path, "put", headers, &BTreeMap::from([(1, len)]))
+    /// Stores an object of one request, whose body is part 1 of `upload`.
+    pub(super) fn put(&self, path: &str, upload: &str, len: u64, headers: &str) -> io::Result<()> {
+        self.finish(path, upload, headers, &BTreeMap::from([(1, len)]))
+    }
+
+    /// Returns a new id of an upload.
+    pub(super) fn upload_id(&self) -> String {
+        let mut state = self.state();
+        state.last_upload += 1;
+        format!("upload{}", state.last_upload)
     }
 
     pub(super) fn create_upload(&self, headers: String) -> String {
-        let mut state = self.state();
-        state.last_upload += 1;
-        let id = format!("upload{}", state.last_upload);
-        state.uploads.insert(id.clone(), Upload { headers, parts: BTreeMap::new() });
+        let id = self.upload_id();
+        self.state().uploads.insert(id.clone(), Upload { headers, parts: BTreeMap::new() });
         id
     }
 
@@ -111,6 +145,42 @@ impl Objects {
             fs::remove_file(part)?;
         }
         fs::write(kept.with_added_extension("headers"), headers)
+    }
+
+    /// Returns the kept objects whose keys begin with `prefix` and follow `after`, at most `most`, with
+    /// their lengths, in order. Keys have no underscores.
+    pub(super) fn list_kept(
+        &self,
+        prefix: &str,
+        after: &str,
+        most: usize,
+    ) -> io::Result<Vec<(String, u64)>> {
+        let start = format!("{}_", Self::KEPT);
+        let mut keys = Vec::new();
+        for entry in fs::read_dir(&self.store)? {
+            let name = entry?.file_name().to_string_lossy().replace('_', "/");
+            let key = name.strip_prefix(&start.replace('_', "/"));
+            let is_meant =
+                |key: &&str| key.starts_with(prefix) && *key > after && !key.ends_with(".headers");
+            keys.extend(key.filter(is_meant).map(ToOwned::to_owned));
+        }
+        keys.sort_unstable();
+        keys.truncate(most);
+        let len = |key: String| {
+            let file = kept_file(&self.store, &format!("{}/{key}", Self::KEPT));
+            Ok((key, fs::metadata(file)?.len()))
+        };
+        keys.into_iter().map(len).collect()
+    }
+
+    /// Deletes the object at `path`, if it is kept.
+    pub(super) fn delete(&self, path: &str) {
+        if Self::is_kept(path) {
+            let kept = kept_file(&self.store, path);
+            // It may not exist.
+            let _ = fs::remove_file(kept.with_added_extension("headers"));
+            let _ = fs::remove_file(kept);
+        }
     }
 
     /// Returns the object at `path`.
