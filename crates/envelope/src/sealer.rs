@@ -170,15 +170,12 @@ impl SealingPart {
 
     /// Copies as much of `source` as fits; returns the number of copied bytes.
     pub fn put_slice(&mut self, source: &[u8]) -> usize {
-        let mut rest = source;
-        while !rest.is_empty() && !self.buffer.is_full() {
-            let spare = self.buffer.spare_mut();
-            let len = spare.len().min(rest.len());
-            spare[..len].copy_from_slice(&rest[..len]);
-            self.advance(len);
-            rest = &rest[len..];
-        }
-        source.len() - rest.len()
+        let copy = |piece| {
+            let copied = self.buffer.put_slice(piece);
+            self.advance(0);
+            copied
+        };
+        source.chunks(CHUNK_LEN).map(copy).sum()
     }
 
     /// Returns the number of plaintext bytes in the part.
