@@ -17,7 +17,7 @@ const FOLDERS_OF_TRIAL: [(usize, usize); 2] = [(4 << 10, 500), (256 << 10, 100)]
 const RUNS: usize = 3;
 const CONTENDERS: [Contender; 2] = [Contender::Sealwax, Contender::S5cmd];
 
-/// What is done with all files of a folder.
+/// Step that is done with all files of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Put,

@@ -44,7 +44,7 @@ pub struct SpanOpener {
     gathered: Vec<u8>,
 }
 
-/// What [`SpanOpener::open`] did.
+/// Result of [`SpanOpener::open`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenedSpan {
     /// Number of bytes of the piece that were used, from its start.

@@ -145,7 +145,7 @@ async fn a_role_that_may_not_decrypt_keeps_the_old_ciphertext() {
     detached.assert_opens().await;
 }
 
-/// What an attacker stored is not carried into a ciphertext that KMS made for the operator.
+/// KMS makes no ciphertext for the operator of what an attacker stored.
 #[tokio::test]
 async fn a_planted_key_object_is_named_and_not_refreshed() {
     let (detached, other) = (Detached::new().await, Detached::new().await);

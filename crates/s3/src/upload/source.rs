@@ -318,22 +318,7 @@ impl PartSource {
         header: Option<&BodyHeader>,
         buffers: &PartBuffers,
     ) -> io::Result<(Result<Vec<u8>, EnvelopeError>, u64)> {
-        let part = match self {
-            Self::Read(buffer) => sealer.sealing(buffer),
-            Self::Bytes(bytes) => {
-                let buffer = buffers.take(header, bytes.len().div_ceil(CHUNK_LEN))?;
-                let mut part = sealer.sealing(buffer);
-                part.put_slice(&bytes);
-                part
-            }
-            Self::File { file, offset, len } => {
-                let buffer = buffers.take(header, len.div_ceil(CHUNK_LEN))?;
-                let mut part = sealer.sealing(buffer);
-                file.read(offset, &mut part, len)?;
-                part
-            }
-            Self::Stored { .. } => return Err(sealed_already()),
-        };
+        let part = self.read_into(header, buffers, |buffer| sealer.sealing(buffer))?;
         let len = part.len() as u64;
         Ok((part.finish(), len))
     }
@@ -344,19 +329,30 @@ impl PartSource {
         header: Option<&BodyHeader>,
         buffers: &PartBuffers,
     ) -> io::Result<PartBuffer> {
+        self.read_into(header, buffers, |buffer| buffer)
+    }
+
+    /// Reads the plaintext into the room that `prepare` makes of a buffer. Blocks if it reads a file.
+    fn read_into<R: Room>(
+        self,
+        header: Option<&BodyHeader>,
+        buffers: &PartBuffers,
+        prepare: impl FnOnce(PartBuffer) -> R,
+    ) -> io::Result<R> {
+        let take = |len: usize| buffers.take(header, len.div_ceil(CHUNK_LEN));
         match self {
-            Self::Read(buffer) => Ok(buffer),
+            Self::Read(buffer) => Ok(prepare(buffer)),
             Self::Bytes(bytes) => {
-                let mut buffer = buffers.take(header, bytes.len().div_ceil(CHUNK_LEN))?;
-                buffer.put_slice(&bytes);
-                Ok(buffer)
+                let mut room = prepare(take(bytes.len())?);
+                read_up_to(&mut &*bytes, &mut room, bytes.len())?;
+                Ok(room)
             }
             Self::File { file, offset, len } => {
-                let mut buffer = buffers.take(header, len.div_ceil(CHUNK_LEN))?;
-                file.read(offset, &mut buffer, len)?;
-                Ok(buffer)
+                let mut room = prepare(take(len)?);
+                file.read(offset, &mut room, len)?;
+                Ok(room)
             }
-            Self::Stored { .. } => Err(sealed_already()),
+            Self::Stored { .. } => Err(io::Error::other("a stored body is not sealed again")),
         }
     }
 
@@ -369,10 +365,6 @@ impl PartSource {
             }
         }
     }
-}
-
-fn sealed_already() -> io::Error {
-    io::Error::other("a stored body is not sealed again")
 }
 
 #[cfg(test)]

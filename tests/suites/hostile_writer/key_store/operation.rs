@@ -27,7 +27,7 @@ pub(super) enum Operation {
     Remove,
     Refresh,
     RefreshUnproven,
-    /// Whether East may be deleted.
+    /// Decision whether East may be deleted.
     Retire,
     CopyNear,
     CopyFar,

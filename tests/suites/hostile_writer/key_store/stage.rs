@@ -66,7 +66,7 @@ pub(super) struct Look {
     pub(super) copy: Option<Names>,
     /// Key objects of the intermediate key, with their entity tags.
     pub(super) key_objects: BTreeMap<String, String>,
-    /// Those of other ids.
+    /// Key objects of other ids.
     pub(super) others: BTreeMap<String, String>,
 }
 

@@ -58,7 +58,7 @@ impl StoredKeys {
     /// and for an older one `Decrypt` and a conditional `PutObject`. The new ciphertext is stored only
     /// after it was unwrapped and met the id; where the caller can't decrypt, the old one is kept.
     ///
-    /// What can be refused is refused before anything is written.
+    /// A refusal comes before anything is written.
     ///
     /// # Errors
     /// * [`ErrorKind::InvalidInput`] if no key object would be left, or a keyring can't tell its wrapping

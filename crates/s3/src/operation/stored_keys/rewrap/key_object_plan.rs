@@ -12,9 +12,9 @@ use crate::{
 /// Key objects of an intermediate key after a rewrap, by their names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KeyObjectPlan {
-    /// Those that it has in the end, at least one.
+    /// Names of the key objects that stay or come, at least one.
     pub(super) stays: Vec<KeyObjectName>,
-    /// Those that it has now and not in the end.
+    /// Names of the key objects that go.
     pub(super) doomed: Vec<KeyObjectName>,
 }
 
@@ -25,7 +25,7 @@ pub(super) enum Refusal {
     S3ec,
     /// A keyring does not tell the names of its wrapping keys.
     Unnamed,
-    /// One that is to be removed may be among this many that the listing left out.
+    /// Number of key objects that the listing left out: one that is to be removed may be among them.
     Unlisted(u64),
     /// No key object would be left.
     Last,
