@@ -3,15 +3,17 @@
 use std::{fs, io, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering};
 
 use bytes::Bytes;
-use futures_util::{TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
-    Attributes, BodyChecksum, ConditionPolicy, ErrorKind, PlaintextSource, S3Uri, SealedClient,
+    Attributes, BodyChecksum, ConditionPolicy, ErrorKind, LateConditions, PlaintextSource, S3Uri,
+    SealedClient,
     aws_sdk_s3::types::StorageClass,
     envelope::{EncryptionContext, geometry},
+    recorded_object,
 };
 use sealwax_tests::{
     LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_hidden, assert_kind, east,
-    local_keyring, plaintext, read, unfinished_uploads,
+    local_keyring, plaintext, read, unfinished_uploads, wait_until,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
@@ -349,6 +351,143 @@ async fn a_put_writes_nothing_if_its_condition_fails() {
         let get = client.get().uri(&uri).if_match(&e_tag).send().await;
         assert_kind(get, ErrorKind::Conflict, &uri, "get if-match");
     }
+}
+
+/// The conditions are known when the plaintext has ended, as those of a multipart upload's completion.
+#[tokio::test]
+async fn late_conditions_hold() {
+    let store = SeaweedFs::new().await;
+    let client = store.client_builder(local_keyring("a")).part_len(PART).build();
+    for size in [10, PART + 1] {
+        let (uri, data) = (store.object("late"), plaintext(size));
+        let put = |if_none_match: Option<&str>, body: Bytes| {
+            let late = LateConditions::default();
+            let (set, if_none_match) = (late.clone(), if_none_match.map(str::to_owned));
+            let end = stream::once(async move {
+                set.set(None, if_none_match);
+                Ok(Bytes::new())
+            });
+            let body = PlaintextSource::stream(stream::iter([Ok(body)]).chain(end));
+            client.put().uri(&uri).body(body).late_conditions(&late).send()
+        };
+        put(Some("*"), data.clone()).await.expect("no object exists yet");
+        let refused = put(Some("*"), plaintext(size + 1)).await;
+        assert_kind(refused, ErrorKind::Conflict, &uri, "late");
+        assert!(read(&client, &uri).await.expect("get") == data);
+        assert_eq!(unfinished_uploads(client.s3(), &uri).await, 0);
+        put(None, plaintext(size + 1)).await.expect("without a condition");
+    }
+}
+
+#[tokio::test]
+async fn a_recorded_upload_can_be_aborted_from_its_record() {
+    let store = SeaweedFs::new().await;
+    let client = store.client_builder(local_keyring("a")).part_len(PART).build();
+    let (uri, directory) = (store.object("recorded"), TempDir::new().expect("a directory"));
+    let record = directory.path().join("record.upload");
+    // A put that ends leaves no record.
+    let body = || PlaintextSource::stream(stream::iter([Ok(plaintext(PART + 1))]));
+    client.put().uri(&uri).body(body()).record(&record).send().await.expect("stored");
+    assert!(!record.exists());
+    assert_eq!(recorded_object(&record).await.expect("no file"), None);
+
+    let endless = stream::iter([Ok(plaintext(2 * PART))]).chain(stream::pending());
+    let other = store.client_builder(local_keyring("a")).part_len(PART).build();
+    let put = other.put().uri(&uri).body(PlaintextSource::stream(endless)).record(&record).send();
+    let kept = directory.path().join("kept.upload");
+    let in_progress = async {
+        wait_until("a part is stored", || async { record.exists() }).await;
+        let locked = recorded_object(&record).await.expect_err("its upload is in progress");
+        assert_eq!(locked.kind(), ErrorKind::Locked);
+        // As a process that is killed leaves it.
+        fs::copy(&record, &kept).expect("copied");
+    };
+    tokio::select! {
+        put = put => panic!("it is endless: {put:?}"),
+        () = in_progress => {}
+    }
+    assert_eq!(recorded_object(&kept).await.expect("a record"), Some(uri.clone()));
+    other.settle().await;
+    assert_eq!(unfinished_uploads(client.s3(), &uri).await, 0, "a dropped put is aborted");
+    // The store may answer that it does not have the upload any more.
+    client.abort_unfinished(&uri, &kept).await.expect("aborted, or gone");
+    assert!(!kept.exists());
+}
+
+#[tokio::test]
+async fn a_slow_stream_has_short_pieces_and_the_same_bytes() {
+    let store = SeaweedFs::new().await;
+    let client = store.client_builder(local_keyring("a")).part_len(PART).build();
+    for size in [0, 1, PART, 3 * PART + 5] {
+        let (uri, data) = (store.object("slow"), plaintext(size));
+        client.put().uri(&uri).body(data.clone()).send().await.expect("stored");
+        for range in [0..size as u64, 0..1, (size / 2) as u64..size as u64] {
+            let (start, end) = (range.start as usize, (range.end as usize).min(size));
+            if start >= end && size > 0 {
+                continue;
+            }
+            let get = client.get().uri(&uri);
+            let get = if size == 0 { get } else { get.range(range) };
+            let pieces = get.send().await.expect("found").into_slow_stream();
+            let pieces: Vec<Bytes> = pieces.try_collect().await.expect("verified");
+            assert!(pieces.iter().all(|piece| piece.len() <= 256 << 10), "{size}");
+            assert!(pieces.concat() == data[start..end], "{size}: {start}..{end}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_objects_are_deleted_with_one_request() {
+    let store = SeaweedFs::new().await;
+    let client = store.client(local_keyring("a"));
+    let first = store.object("batch");
+    let (bucket, key) = (first.bucket(), first.key());
+    let keys = [key.to_owned(), format!("{key} &<>\"' ä"), format!("{key}-missing")];
+    for key in &keys[..2] {
+        let put = client.put().bucket(bucket).key(key).body("x");
+        put.send().await.expect("stored");
+    }
+    store.wire.forget();
+    let mut batch = client.delete_batch(bucket);
+    for key in &keys {
+        batch = batch.object(key);
+    }
+    let results = batch.send().await.expect("answered");
+    assert_eq!(results.len(), 3);
+    for result in results {
+        result.expect("deleted, or never there");
+    }
+    assert_eq!(store.wire.operations("s3"), ["POST delete"]);
+    for key in &keys {
+        let head = client.head().bucket(bucket).key(key).send().await;
+        let uri = S3Uri::new(bucket, key).expect("a name");
+        assert_kind(head, ErrorKind::NotFound, &uri, "deleted");
+    }
+    let mut too_many = client.delete_batch(bucket);
+    for number in 0..1_001 {
+        too_many = too_many.object(format!("{number}"));
+    }
+    let refused = too_many.send().await.map(drop).expect_err("too many");
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+}
+
+/// Each object gets what the store said about it, and one that the store did not name has failed.
+#[tokio::test]
+async fn a_batch_of_deletions_has_a_result_for_each_object() {
+    let answer = "<DeleteResult><Deleted><Key>one</Key></Deleted><Error><Key>two</Key>\
+                  <Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>";
+    let store = SeaweedFs::over(Wire::answering("POST delete", 200, answer)).await;
+    let client = store.client(local_keyring("a"));
+    let bucket = store.object("results").bucket().to_owned();
+    let batch = client.delete_batch(&bucket).object("one").object("two").object("three");
+    let kinds: Vec<_> = batch
+        .send()
+        .await
+        .expect("answered")
+        .into_iter()
+        .map(|result| result.map(drop).map_err(|error| error.kind()))
+        .collect();
+    assert_eq!(kinds, [Ok(()), Err(ErrorKind::AccessDenied), Err(ErrorKind::Service)]);
 }
 
 /// A conflict with a concurrent write is neither a failed condition nor a reason to give up.

@@ -17,6 +17,7 @@ use crate::{
         abort::abort_unfinished,
         copy::CopyObject,
         delete::Delete,
+        delete_batch::DeleteBatch,
         get::Get,
         head::Head,
         inspect::Inspect,
@@ -222,6 +223,11 @@ impl SealedClient {
     /// Deletes an object.
     pub fn delete(&self) -> Delete {
         Delete::new(self.0.clone())
+    }
+
+    /// Deletes many objects of a bucket with one request.
+    pub fn delete_batch(&self, bucket: impl Into<String>) -> DeleteBatch {
+        DeleteBatch::new(self.0.clone(), bucket.into())
     }
 
     /// Waits until every multipart upload whose future was dropped has been aborted.

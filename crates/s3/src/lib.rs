@@ -54,8 +54,10 @@ pub use self::{
     object::{ContentId, ObjectInfo},
     object_state::{ObjectState, StateId},
     operation::{
+        abort::recorded_object,
         copy::{CopyObject, CopyObjectOutput},
         delete::{Delete, DeleteOutput},
+        delete_batch::DeleteBatch,
         forecast::{Forecast, ForecastAction},
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
@@ -88,6 +90,7 @@ pub use self::{
         attributes::Attributes,
         checksum::BodyChecksum,
         condition_proof::ConditionPolicy,
+        conditions::LateConditions,
         known_store::{KnownStore, StoreTrait},
         list::{
             ListPages, ListedObject, ListedPage, ListedUpload, PageTokens, UploadPages, decode_key,

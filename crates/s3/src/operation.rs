@@ -3,6 +3,7 @@
 pub(crate) mod abort;
 pub(crate) mod copy;
 pub(crate) mod delete;
+pub(crate) mod delete_batch;
 pub(crate) mod forecast;
 pub(crate) mod get;
 pub(crate) mod head;

@@ -36,7 +36,7 @@ use crate::{
     store::{
         Store,
         attributes::Attributes,
-        conditions::{WriteCall, WriteConditions},
+        conditions::{LateConditions, WriteCall, WriteConditions},
         lost_answer::Stored,
     },
 };
@@ -55,6 +55,8 @@ pub(crate) struct Upload {
     pub(crate) attributes: Attributes,
     pub(crate) user_metadata: HashMap<String, String>,
     pub(crate) conditions: WriteConditions,
+    /// Conditions instead of these that are set before the plaintext ends.
+    pub(crate) late_conditions: Option<LateConditions>,
     pub(crate) on_progress: Option<OnProgress>,
     /// State file of a multipart upload.
     pub(crate) state_file: Option<NewStateFile>,
@@ -170,9 +172,15 @@ impl Upload {
         }
     }
 
+    /// Returns the conditions, as far as they are known.
+    fn conditions(&self) -> &WriteConditions {
+        let late = self.late_conditions.as_ref().and_then(LateConditions::get);
+        late.unwrap_or(&self.conditions)
+    }
+
     /// Fails unless the store honours the conditions of `call`, where the caller relies on them.
     async fn prove_conditions(&self, call: WriteCall) -> Result<(), Error> {
-        self.store.prove_conditions(&self.target, call, &self.conditions).await
+        self.store.prove_conditions(&self.target, call, self.conditions()).await
     }
 
     /// Waits until a part of `chunks` chunks can be read.
@@ -205,7 +213,7 @@ impl Upload {
 
     async fn put_object(self, body: SealedPart) -> Result<Uploaded, Error> {
         self.prove_conditions(WriteCall::Put).await?;
-        self.store.look_before(&self.target, WriteCall::Put, &self.conditions).await?;
+        self.store.look_before(&self.target, WriteCall::Put, self.conditions()).await?;
         let (mut retries, queued) = (0, self.store.uploads().join());
         let sent = loop {
             let sent = queued.run(|| self.try_put_object(&body)).await;
@@ -224,7 +232,7 @@ impl Upload {
             Ok(stored) => store.confirmed(target, call, stored, is_ours).await,
             Err(failure) => store.stored_after_all(target, call, failure, is_ours).await,
         };
-        let stored = stored.map_err(|error| self.conditions.explain(error))?;
+        let stored = stored.map_err(|error| self.conditions().explain(error))?;
         self.progress(body.plaintext_len);
         Ok(Uploaded {
             e_tag: stored.e_tag,
@@ -238,8 +246,8 @@ impl Upload {
             let request = self.store.s3().put_object().key(&self.target.key);
             let request = request
                 .set_metadata(Some(join_metadata(&self.format, &self.user_metadata)))
-                .set_if_match(self.conditions.if_match.clone())
-                .set_if_none_match(self.conditions.if_none_match.clone())
+                .set_if_match(self.conditions().if_match.clone())
+                .set_if_none_match(self.conditions().if_none_match.clone())
                 .body(ByteStream::from(body.bytes.clone()));
             self.attributes.clone().on_put(request)
         };

@@ -9,9 +9,13 @@ use std::{
 };
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{
+    Stream, StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream},
+};
 use sealwax_s3::{
     DeleteOutput, ErrorKind, ListedObject, ObjectKind, S3Uri, SealedClient,
+    limits::MAX_DELETED_OBJECTS,
     s3ec::{INSTRUCTION_FILE_SUFFIX, S3ec},
 };
 use serde::Serialize;
@@ -42,6 +46,8 @@ What only an old key opens:
       --solely --json > old.json
   sealwax rm s3://bucket --stdin --yes < old.json";
 
+/// Most batches of deletions in parallel.
+const MAX_BATCHES: usize = 4;
 /// Number of deleted objects that are looked for in the listing afterwards.
 const MAX_REMEMBERED: usize = 1 << 20;
 
@@ -193,7 +199,13 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
                 .map(Ok)
                 .boxed(),
         };
-        let delete = |Listed { object, .. }| {
+        let has_companions =
+            args.instruction_files.is_some() || client.sidecars().suffix().is_some();
+        let objects = match has_companions {
+            false => in_batches(&client, &folder, objects, args.concurrency.into()),
+            true => objects.map_ok(|listed| (listed, None)).boxed(),
+        };
+        let delete = |(Listed { object, .. }, output): (Listed, Option<DeleteOutput>)| {
             let delete = client.delete().bucket(&object.bucket).key(&object.key);
             let delete = match args.instruction_files.is_some() {
                 true => delete.with_instruction_file(),
@@ -201,7 +213,11 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
             };
             let deleted = &deleted;
             async move {
-                match delete.send().await {
+                let output = match output {
+                    Some(output) => Ok(output),
+                    None => delete.send().await,
+                };
+                match output {
                     Ok(output) => {
                         deleted.remember(&object);
                         if args.json {
@@ -224,6 +240,31 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
     let consequence = "the remaining objects were not deleted";
     Unfinished::new(consequence, "to continue", this_command_line()).check(done)?;
     summary.result("object")
+}
+
+/// Deletes the objects of a folder in batches. Returns them with what the store said, or without where
+/// it did not delete them: a single request shall tell why.
+fn in_batches<'a>(
+    client: &'a SealedClient,
+    folder: &'a Prefix,
+    objects: impl Stream<Item = Result<Listed, Failure>> + Send + 'a,
+    concurrency: usize,
+) -> BoxStream<'a, Result<(Listed, Option<DeleteOutput>), Failure>> {
+    let batches = objects.ready_chunks(MAX_DELETED_OBJECTS).map(move |batch| async move {
+        let mut deletion = client.delete_batch(&folder.bucket);
+        for Listed { object, .. } in batch.iter().flatten() {
+            deletion = deletion.object(&object.key);
+        }
+        let mut outputs = match batch.len() {
+            // Its answer would not be looked at.
+            1 => Vec::new(),
+            _ => deletion.send().await.unwrap_or_default(),
+        }
+        .into_iter();
+        let mut deleted = |listed| (listed, outputs.next().and_then(Result::ok));
+        stream::iter(batch.into_iter().map(|listed| listed.map(&mut deleted)).collect::<Vec<_>>())
+    });
+    batches.buffer_unordered(concurrency.min(MAX_BATCHES)).flatten().boxed()
 }
 
 /// Objects that the store reported as deleted, by fingerprints of their listed states.

@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     READ_AHEAD,
     fetch::{FirstResponse, first_then_none},
-    parts::{Download, PIECE_LEN},
+    parts::{Download, PIECE_LEN, PartReader},
 };
 use crate::error::{Error, ObjectRef};
 
@@ -48,6 +48,23 @@ impl PlaintextStream {
             }
         });
         Self::until_error(pieces)
+    }
+
+    /// Reads one part after the other, and no further ahead than a piece.
+    pub(crate) fn in_turn(download: Download, first: Option<FirstResponse>) -> Self {
+        let parts = download.parts().zip(first_then_none(first));
+        let state = (download, parts, None::<PartReader>);
+        Self::until_error(stream::try_unfold(state, |(download, mut parts, mut part)| async move {
+            loop {
+                if let Some(reader) = &mut part
+                    && let Some(piece) = reader.next_piece().await?
+                {
+                    return Ok(Some((piece, (download, parts, part))));
+                }
+                let Some((next, first)) = parts.next() else { return Ok(None) };
+                part = Some(download.part(next, first, PIECE_LEN)?);
+            }
+        }))
     }
 
     /// Returns the pieces of `stream`, up to and including its first error.

@@ -151,6 +151,30 @@ impl AwsFailure {
         }
     }
 
+    /// Describes what `DeleteObjects` answered about one object. (Amazon S3 API Reference, "Error".)
+    pub(crate) fn of_item(code: &str, message: &str) -> Self {
+        let (code, message) = (shortened(code), shortened(message));
+        let status = match code.as_str() {
+            "AccessDenied" => 403,
+            "NoSuchKey" | "NoSuchVersion" => 404,
+            "SlowDown" => 503,
+            "InternalError" => 500,
+            _ => 400,
+        };
+        let text = format!("the service answered {code}: {message}");
+        Self {
+            status: Some(status),
+            code: Some(code),
+            bucket_region: None,
+            clock_ahead_secs: None,
+            problem: None,
+            request_id: None,
+            extended_request_id: None,
+            is_cut: false,
+            text,
+        }
+    }
+
     /// `true` if the caller's credentials are missing, expired, or unknown.
     pub(crate) fn is_credentials_problem(&self) -> bool {
         matches!(self.problem, Some(Problem::Credentials | Problem::NoCredentials))

@@ -99,6 +99,7 @@ pub struct CopyObject {
     there: Option<Handle>,
     state_file: Option<PathBuf>,
     metadata: HashMap<String, String>,
+    is_only_own_metadata: bool,
 }
 
 /// Attributes of a copy.
@@ -218,6 +219,7 @@ impl CopyObject {
             there: None,
             state_file: None,
             metadata: HashMap::new(),
+            is_only_own_metadata: false,
         }
     }
 
@@ -308,6 +310,12 @@ impl CopyObject {
     /// Adds user-defined metadata to the source's, or replaces what the source has under this name.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Leaves out the source's user-defined metadata: the copy has what [`CopyObject::metadata`] adds.
+    pub fn only_own_metadata(mut self) -> Self {
+        self.is_only_own_metadata = true;
         self
     }
 
@@ -477,7 +485,10 @@ impl CopyObject {
 
     /// Returns the copy's user-defined metadata. S3 stores names in lower case.
     fn own_metadata(&self, source: &ObjectInfo) -> HashMap<String, String> {
-        let mut own = source.metadata.clone();
+        let mut own = match self.is_only_own_metadata {
+            true => HashMap::new(),
+            false => source.metadata.clone(),
+        };
         own.retain(|name, _| !self.metadata.keys().any(|given| given.eq_ignore_ascii_case(name)));
         own.extend(self.metadata.clone());
         own

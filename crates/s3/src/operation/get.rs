@@ -463,6 +463,16 @@ impl SealedObject {
         }
     }
 
+    /// Returns the plaintext as [`SealedObject::into_stream`] does, in pieces of at most 256 KiB and
+    /// without reading ahead, for a reader that may be slow. One piece is held in memory, and what the
+    /// connection has received.
+    pub fn into_slow_stream(self) -> PlaintextStream {
+        match self.reader {
+            Reader::Parts(download) => PlaintextStream::in_turn(*download, self.first),
+            Reader::Whole(content) => PlaintextStream::until_error(content.verified(self.first)),
+        }
+    }
+
     /// Returns the plaintext as [`SealedObject::into_stream`] does, but releases an object of the
     /// S3 Encryption Client, of any length, while it is decrypted.
     ///

@@ -27,7 +27,7 @@ use crate::{
     progress::OnProgress,
     store::{
         attributes::Attributes,
-        conditions::{Enforcement, WriteConditions, write_condition_setters},
+        conditions::{Enforcement, LateConditions, WriteConditions, write_condition_setters},
     },
     upload::{
         Upload, Uploaded,
@@ -74,8 +74,10 @@ pub struct Put {
     metadata: HashMap<String, String>,
     attributes: Attributes,
     conditions: WriteConditions,
+    late_conditions: Option<LateConditions>,
     on_progress: Option<OnProgress>,
     state_file: Option<PathBuf>,
+    record: Option<PathBuf>,
     on_resume: Option<OnResume>,
 }
 
@@ -108,8 +110,10 @@ impl Put {
             metadata: HashMap::new(),
             attributes: Attributes::default(),
             conditions: WriteConditions::default(),
+            late_conditions: None,
             on_progress: None,
             state_file: None,
+            record: None,
             on_resume: None,
         }
     }
@@ -151,6 +155,23 @@ impl Put {
     }
 
     write_condition_setters!();
+
+    /// Takes the conditions of the put when its plaintext has ended, instead of those set here.
+    pub fn late_conditions(mut self, conditions: &LateConditions) -> Self {
+        self.late_conditions = Some(conditions.clone());
+        self
+    }
+
+    /// Keeps a record of a multipart upload in a file at `path`, for a source that can't be read
+    /// again. The file exists while the upload is in progress, and is deleted when the upload is
+    /// completed or aborted. After the process was killed,
+    /// [`SealedClient::abort_unfinished`](crate::SealedClient::abort_unfinished) aborts the upload.
+    ///
+    /// It holds the upload's id and no key. Only its owner can read it.
+    pub fn record(mut self, path: impl AsRef<Path>) -> Self {
+        self.record = Some(path.as_ref().to_owned());
+        self
+    }
 
     /// Stores only over the object with this entity tag, which was read before. Where the
     /// store ignores conditions, it is checked once more, right before the object is stored.
@@ -243,7 +264,8 @@ impl Put {
             .await
             .map_err(|error| target.io(format!("{name} could not be opened"), error))?;
         let plaintext_len = parts.len();
-        let mut new_state_file = None;
+        let record = self.record.map(|path| NewStateFile { path, source: UploadSource::once() });
+        let mut new_state_file = record;
         if let Some(path) = &self.state_file {
             let Some(file) = parts.file() else {
                 let message = "only the upload of a file can have a state file";
@@ -293,6 +315,7 @@ impl Put {
             attributes: self.attributes,
             user_metadata: self.metadata.clone(),
             conditions: self.conditions,
+            late_conditions: self.late_conditions,
             on_progress: self.on_progress,
             state_file: new_state_file,
         };

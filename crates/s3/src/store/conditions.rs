@@ -1,5 +1,7 @@
 //! Conditional headers of requests. (RFC 9110 §13.1.)
 
+use std::sync::{Arc, OnceLock};
+
 use aws_sdk_s3::primitives::DateTime;
 
 use crate::error::{Error, ErrorKind};
@@ -30,6 +32,25 @@ impl WriteConditions {
             }
             _ => error,
         }
+    }
+}
+
+/// Conditions of a put that are known only when its plaintext has ended, such as those that complete a
+/// multipart upload. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct LateConditions(Arc<OnceLock<WriteConditions>>);
+
+impl LateConditions {
+    /// Sets the conditions, once: the entity tag that the object must have, and `*` if there must be
+    /// none. They count if they are set before the plaintext ends.
+    pub fn set(&self, if_match: Option<String>, if_none_match: Option<String>) {
+        let conditions = WriteConditions { if_match, if_none_match, ..WriteConditions::default() };
+        // The first ones stand.
+        let _ = self.0.set(conditions);
+    }
+
+    pub(crate) fn get(&self) -> Option<&WriteConditions> {
+        self.0.get()
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::Span;
 use super::{
     Upload, Uploaded,
     body::UnsentPart,
-    budget::PartRoom,
+    budget::{PartRoom, UploadBudget},
     buffers::PartBuffers,
     part_plan::PartPlan,
     source::Parts,
@@ -188,8 +188,9 @@ impl<'a> PartUploads<'a> {
     pub(super) fn spawn(&mut self, number: usize, part: UnsentPart, room: PartRoom) {
         let (handle, buffers) = (self.multipart.handle().clone(), Arc::clone(&self.buffers));
         let queued = self.upload.store.uploads().join();
+        let budget = self.upload.budget.clone();
         let send = async move {
-            let result = send_part(&handle, number, part, buffers, queued).await;
+            let result = send_part(&handle, number, part, (&budget, buffers), queued).await;
             SentPart { result, room }
         };
         self.multipart.spawn(number, send);
@@ -216,8 +217,14 @@ impl<'a> PartUploads<'a> {
     /// Completes the upload, which makes the object visible.
     pub(super) async fn complete(self) -> Result<Uploaded, Error> {
         let Self { upload, multipart, completed, plaintext_len, stored_len, .. } = self;
-        let Upload { store, target, conditions, .. } = upload;
-        if let Err(error) = store.look_before(target, WriteCall::Complete, conditions).await {
+        let (Upload { store, target, .. }, conditions) = (upload, upload.conditions());
+        let proven = async {
+            if upload.late_conditions.is_some() {
+                upload.prove_conditions(WriteCall::Complete).await?;
+            }
+            store.look_before(target, WriteCall::Complete, conditions).await
+        };
+        if let Err(error) = proven.await {
             multipart.give_up().await;
             return Err(error);
         }
@@ -226,8 +233,8 @@ impl<'a> PartUploads<'a> {
             .completion(completed)
             .set_checksum_type(checksum.of_whole())
             .set_mpu_object_size(i64::try_from(stored_len).ok())
-            .set_if_match(upload.conditions.if_match.clone())
-            .set_if_none_match(upload.conditions.if_none_match.clone());
+            .set_if_match(conditions.if_match.clone())
+            .set_if_none_match(conditions.if_none_match.clone());
         let state_file = multipart.handle().record.clone();
         let is_ours = |head: &HeadObjectOutput| upload.format.is_same_sealing(head.metadata());
         let stored = multipart.complete(request, is_ours).await;
@@ -263,7 +270,7 @@ async fn send_part(
     handle: &Handle,
     number: usize,
     part: UnsentPart,
-    buffers: Arc<PartBuffers>,
+    (budget, buffers): (&UploadBudget, Arc<PartBuffers>),
     queued: QueueNumber,
 ) -> Result<Part, Error> {
     let UploadHandle { store, target, upload_id, checksum, record: state_file } = handle;
@@ -271,7 +278,14 @@ async fn send_part(
         return Err(target.error(ErrorKind::InvalidInput, "the plaintext has too many parts"));
     }
     let number = i32::try_from(number).expect("at most 10,000");
-    let sealed = part.sealed(target, buffers).await?;
+    let sealed = {
+        // A stored part comes over the network.
+        let _sealer = match part {
+            UnsentPart::ToSeal { .. } => Some(budget.sealer().await),
+            UnsentPart::Stored(_) | UnsentPart::Sealed(_) => None,
+        };
+        part.sealed(target, buffers).await?
+    };
     let (plaintext_len, stored_len) = (sealed.plaintext_len, sealed.bytes.len() as u64);
     if let Some(state_file) = state_file {
         let decision = state_file.decide(number, &sealed.bytes).await;

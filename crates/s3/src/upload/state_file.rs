@@ -98,6 +98,8 @@ pub(crate) enum UploadSource {
     File(FileIdentity),
     /// An object whose sealed body is copied. Only the record of a killed process outlives it.
     Object(ObjectIdentity),
+    /// A source that is read once. Only the record of a killed process outlives its upload.
+    Once(Once),
 }
 
 impl UploadSource {
@@ -106,7 +108,13 @@ impl UploadSource {
         match self {
             Self::File(file) => file.len,
             Self::Object(object) => object.len,
+            Self::Once(_) => 0,
         }
+    }
+
+    /// Returns a source that is read once.
+    pub(crate) fn once() -> Self {
+        Self::Once(Once { read: Reads::Once })
     }
 }
 
@@ -124,6 +132,19 @@ impl FileIdentity {
         let nanos = since.and_then(|since| u64::try_from(since.as_nanos()).ok());
         Self { len: file.len, modified_nanos: nanos }
     }
+}
+
+/// Mark of a source that is read once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Once {
+    read: Reads,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reads {
+    Once,
 }
 
 /// One version of a copied object, and what its copy gets beside the body and the keys.
@@ -260,7 +281,7 @@ impl StateFile {
     ///
     /// A part that was sealed before has no fingerprint: the same nonces are used for it again.
     pub(crate) async fn decide(self: &Arc<Self>, part: i32, sealed: &[u8]) -> io::Result<Decision> {
-        if let UploadSource::Object(_) = self.start.source {
+        if !matches!(self.start.source, UploadSource::File(_)) {
             return Ok(Decision::Send);
         }
         let fingerprint = fingerprint(sealed, part == 1);
@@ -284,6 +305,9 @@ impl StateFile {
 
     /// Records a part that S3 has.
     pub(crate) async fn stored(self: &Arc<Self>, completed: &CompletedPart) -> io::Result<()> {
+        if let UploadSource::Once(_) = self.start.source {
+            return Ok(());
+        }
         let line = Line::Stored {
             part: completed.part_number().unwrap_or_default(),
             e_tag: completed.e_tag.clone(),

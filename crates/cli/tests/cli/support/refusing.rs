@@ -39,9 +39,13 @@ impl Refusing {
         Self::start(server, move |_, line| refuses(line))
     }
 
-    /// Answers deletions of keys that end in `suffix` with success, and does not make them.
+    /// Answers deletions of keys that end in `suffix` with success, and does not make them. Has no
+    /// deletions of many objects at once.
     pub(crate) fn keeping(suffix: &'static str, server: &str) -> Self {
         Self::start(server, move |_, line| {
+            if line.starts_with("POST ") && line.contains("?delete") {
+                return Some((501, "NotImplemented"));
+            }
             let path = line.strip_prefix("DELETE ")?.split(['?', ' ']).next()?;
             path.ends_with(suffix).then_some((204, ""))
         })

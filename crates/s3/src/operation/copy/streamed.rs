@@ -204,6 +204,7 @@ impl Streamed {
             attributes: self.attributes.clone(),
             user_metadata: self.user_metadata.clone(),
             conditions: self.conditions.clone(),
+            late_conditions: None,
             on_progress: None,
             state_file,
         }

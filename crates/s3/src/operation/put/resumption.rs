@@ -66,6 +66,7 @@ impl Resumption {
             attributes: Attributes::default(),
             user_metadata: HashMap::new(),
             conditions: self.conditions,
+            late_conditions: None,
             on_progress: self.on_progress,
             state_file: None,
         };

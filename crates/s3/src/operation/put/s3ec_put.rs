@@ -150,6 +150,7 @@ impl PutS3ec {
             attributes: put.attributes,
             user_metadata: put.metadata,
             conditions: put.conditions,
+            late_conditions: put.late_conditions,
             on_progress: put.on_progress,
             state_file: None,
         };
