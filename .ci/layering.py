@@ -71,7 +71,8 @@ CRATES = {
     # No HTTP client of its own.
     "sealwax-object-store": Rule(on=_S3, refuse="reqwest|quick-xml"),
     "sealwax-lambda": Rule(on=_JOBS, refuse="lambda.*|reqwest|csv|flate2|parquet"),
-    "sealwax-cli": Rule(on=_JOBS),
+    "sealwax-gateway": Rule(on=_S3, refuse="reqwest|csv|flate2|parquet"),
+    "sealwax-cli": Rule(on=(*_JOBS, "sealwax-gateway")),
 }
 
 UNSAFE_FILES = ("crates/aws-lc/src/gcm/context.rs", "crates/aws-lc/src/oaep.rs")

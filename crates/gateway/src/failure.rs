@@ -1,0 +1,185 @@
+//! Failures of the store and of keys, as answers that S3 clients understand.
+//!
+//! Clients repeat what is answered with 5xx, so only what may pass gets such a status. Messages of
+//! failures that are not the client's name nothing of the store: the log has them.
+
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use http::StatusCode;
+use s3s::{S3Error, S3ErrorCode, StdError};
+use sealwax_s3::{Error, ErrorKind, SealedClient};
+
+use crate::gate::{BodyError, Code};
+
+/// Answer to a request whose object cannot be opened, whatever the reason.
+const UNREADABLE: &str = "SealedObjectUnreadable";
+
+/// Describes a failure of the sealed client, which is logged.
+pub(crate) fn answer(error: Error) -> S3Error {
+    tracing::warn!(%error, "a request failed");
+    let mut answer = describe(&error);
+    answer.set_source(Box::new(error));
+    answer
+}
+
+/// Describes a failure of the sealed client.
+pub(crate) fn describe(error: &Error) -> S3Error {
+    let kind = error.kind();
+    if let Some(answer) = passed_on(error) {
+        return answer;
+    }
+    let (code, status, message): (S3ErrorCode, _, _) = match kind {
+        ErrorKind::AccessDenied => (S3ErrorCode::AccessDenied, 403, "the store denied the request"),
+        ErrorKind::NotFound => (S3ErrorCode::NoSuchKey, 404, "the object does not exist"),
+        ErrorKind::NoSuchBucket => (S3ErrorCode::NoSuchBucket, 404, "the bucket does not exist"),
+        ErrorKind::UploadNotFound => (S3ErrorCode::NoSuchUpload, 404, "the upload does not exist"),
+        ErrorKind::NotModified => (S3ErrorCode::NotModified, 304, "the object is unchanged"),
+        ErrorKind::Conflict => {
+            (S3ErrorCode::PreconditionFailed, 412, "a condition of the request does not hold")
+        }
+        ErrorKind::ConcurrentWrite => (
+            S3ErrorCode::Custom("ConditionalRequestConflict".into()),
+            409,
+            "another write of the object was in progress",
+        ),
+        ErrorKind::Archived => {
+            (S3ErrorCode::InvalidObjectState, 403, "the object is in an archive: restore it")
+        }
+        ErrorKind::MetadataTooLarge => (
+            S3ErrorCode::MetadataTooLarge,
+            400,
+            "the metadata and the object's keys exceed 2 KB together",
+        ),
+        ErrorKind::InvalidInput => {
+            let message = error.message().to_owned();
+            return S3Error::with_message(S3ErrorCode::InvalidArgument, message);
+        }
+        ErrorKind::NotSealed => {
+            (S3ErrorCode::Custom("NotSealed".into()), 403, "the object is not sealed")
+        }
+        ErrorKind::Shredded => {
+            (S3ErrorCode::Custom("Shredded".into()), 403, "the object was shredded")
+        }
+        // A new object could not be sealed.
+        ErrorKind::KeyDisabled | ErrorKind::KeyNotFound | ErrorKind::NoMatchingKey
+            if error.operation() == "put" =>
+        {
+            (S3ErrorCode::InternalError, 500, "the gateway's log says why")
+        }
+        ErrorKind::Authentication
+        | ErrorKind::ContextMismatch
+        | ErrorKind::KeyDisabled
+        | ErrorKind::KeyNotFound
+        | ErrorKind::Malformed
+        | ErrorKind::NoMatchingKey
+        | ErrorKind::PlaceMismatch
+        | ErrorKind::PolicyRefused
+        | ErrorKind::Truncated => (
+            S3ErrorCode::Custom(UNREADABLE.into()),
+            422,
+            "the object cannot be opened: the gateway's log says why",
+        ),
+        ErrorKind::Unsupported => {
+            (S3ErrorCode::NotImplemented, 501, "this is not possible with a sealed object")
+        }
+        ErrorKind::ConditionIgnored => {
+            (S3ErrorCode::NotImplemented, 501, "the store does not honour conditions")
+        }
+        ErrorKind::Throttled => (S3ErrorCode::SlowDown, 503, "the store asks for fewer requests"),
+        _ if kind.is_retryable() => {
+            (S3ErrorCode::ServiceUnavailable, 503, "the store or a key service does not answer")
+        }
+        _ if error.status() == Some(400) => {
+            (S3ErrorCode::InvalidRequest, 400, "the store refused the request")
+        }
+        _ => (S3ErrorCode::InternalError, 500, "the gateway's log says why"),
+    };
+    let mut answer = S3Error::with_message(code, message);
+    answer.set_status_code(StatusCode::from_u16(status).expect("a valid status"));
+    answer
+}
+
+/// Passes the store's refusal of a client's argument on, by its code.
+fn passed_on(error: &Error) -> Option<S3Error> {
+    const CODES: [&str; 12] = [
+        "BucketAlreadyExists",
+        "EntityTooLarge",
+        "InvalidArgument",
+        "InvalidRequest",
+        "InvalidStorageClass",
+        "InvalidTag",
+        "KeyTooLongError",
+        "MalformedXML",
+        "MethodNotAllowed",
+        "NoSuchTagSet",
+        "NoSuchVersion",
+        "XMinioInvalidObjectName",
+    ];
+    let (code, status) = (error.service_code()?, error.status()?);
+    if !(400..500).contains(&status) || !CODES.contains(&code) {
+        return None;
+    }
+    let name = S3ErrorCode::from_bytes(code.as_bytes());
+    let name = name.unwrap_or_else(|| S3ErrorCode::Custom(code.to_owned().into()));
+    let mut answer = S3Error::with_message(name, "the store refused the request");
+    answer.set_status_code(StatusCode::from_u16(status).ok()?);
+    Some(answer)
+}
+
+/// Describes a failed call of the store itself. `target` is what it was about, such as `s3://bucket`.
+pub(crate) fn store_answer<E>(
+    client: &SealedClient,
+    call: &'static str,
+    target: &str,
+    error: &SdkError<E, HttpResponse>,
+) -> S3Error
+where
+    E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
+{
+    let region = client.s3().config().region().map(AsRef::as_ref);
+    answer(Error::from_sdk("serve", target, call, region, error))
+}
+
+/// Describes an argument that S3 does not accept.
+pub(crate) fn invalid(message: &'static str) -> S3Error {
+    S3Error::with_message(S3ErrorCode::InvalidArgument, message)
+}
+
+/// Describes a refusal of the gate.
+pub(crate) fn refused(code: Code, message: impl Into<String>) -> S3Error {
+    let name = S3ErrorCode::from_bytes(code.as_str().as_bytes());
+    let name = name.unwrap_or_else(|| S3ErrorCode::Custom(code.as_str().into()));
+    let mut answer = S3Error::with_message(name, message.into());
+    answer.set_status_code(code.status());
+    answer
+}
+
+/// Describes the failure of a body: what the client did wrong, or a broken connection.
+pub(crate) fn stream_failure(error: StdError) -> S3Error {
+    of_body(&*error)
+        .unwrap_or_else(|| S3Error::with_message(S3ErrorCode::IncompleteBody, "the body broke off"))
+}
+
+/// Returns the failure of the body that made a put fail, if it did.
+pub(crate) fn body_failure(error: &Error) -> Option<S3Error> {
+    of_body(error)
+}
+
+fn of_body(error: &(dyn std::error::Error + 'static)) -> Option<S3Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<BodyError>() {
+            return Some(refused(error.code(), error.to_string()));
+        }
+        // An I/O error shows the cause of its inner error as its own.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}

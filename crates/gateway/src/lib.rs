@@ -1,0 +1,178 @@
+//! S3 endpoint that seals objects for clients that know nothing of encryption.
+//!
+//! [`Gateway`] answers the requests of S3 clients in any language. What it stores in the bucket behind
+//! it is sealed by a [`sealwax_s3::SealedClient`], and what it reads is opened. The gate checks each
+//! request before anything else sees it: signature, operation, parameters, headers, and what its client
+//! may do.
+
+mod budget;
+pub(crate) mod checksums;
+mod clients;
+mod context;
+mod counted_body;
+mod echo;
+mod entity_tag;
+mod failure;
+pub(crate) mod gate;
+mod metrics;
+mod multipart;
+mod names;
+mod operations;
+mod server;
+mod service;
+mod status;
+mod upstream;
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use s3s::{
+    config::{S3Config, StaticConfigProvider},
+    service::S3ServiceBuilder,
+};
+use sealwax_s3::SealedClient;
+use tokio::net::TcpListener;
+
+use self::{
+    budget::Budget,
+    gate::{Gate, GateSettings},
+    metrics::{Gauges, Metrics},
+    multipart::{PartStore, Spool, Uploads},
+    server::Server,
+    service::Service,
+    upstream::Upstream,
+};
+pub use self::{
+    clients::{ClientCredentials, Clients, InvalidClients},
+    server::{AccessLog, AccessRecord, ConnectionLimits, InvalidTls, TlsFiles},
+};
+
+/// Longest XML body of a request in bytes.
+const MAX_XML_LEN: usize = 4 << 20;
+
+/// Settings of a [`Gateway`].
+#[derive(Clone)]
+pub struct GatewaySettings {
+    /// Clients that may come.
+    pub clients: Arc<Clients>,
+    /// Domains in front of which a host names a bucket.
+    pub domains: Vec<String>,
+    /// Region that signatures must be for; any if there is none.
+    pub region: Option<String>,
+    /// Encryption context of new objects.
+    pub context: Vec<(String, String)>,
+    /// Bytes of bodies that may be in memory, over all requests. The client's own budget for sealed
+    /// parts comes in addition.
+    pub memory_budget: u64,
+    /// Directory for parts of multipart uploads that have no room in memory, and bytes that they may
+    /// take.
+    pub spool: Option<(PathBuf, u64)>,
+    /// Directory for records of multipart uploads in the store, so that those of a process that was
+    /// killed are aborted.
+    pub records: Option<PathBuf>,
+    /// Limits of connections.
+    pub connections: ConnectionLimits,
+    /// Called for each request once its answer has ended.
+    pub access_log: Option<AccessLog>,
+}
+
+/// An S3 endpoint in front of a sealed client.
+#[derive(Clone)]
+pub struct Gateway {
+    server: Server,
+    service: Service,
+    records: Option<PathBuf>,
+}
+
+impl Gateway {
+    /// Creates a gateway that stores with `client`.
+    #[must_use]
+    pub fn new(client: SealedClient, settings: GatewaySettings) -> Self {
+        let GatewaySettings {
+            clients,
+            domains,
+            region,
+            context,
+            memory_budget,
+            spool,
+            records,
+            connections,
+            access_log,
+        } = settings;
+        let budget = Budget::new(memory_budget);
+        let spool = spool.map(|(directory, len)| Spool::new(&directory, len));
+        let store = PartStore { budget: budget.clone(), spool };
+        let service = Service {
+            upstream: Upstream::new(client, context),
+            budget,
+            uploads: Uploads::new(store, records.clone()),
+        };
+        let mut config = S3Config::default();
+        config.xml_max_body_size = MAX_XML_LEN;
+        let mut builder = S3ServiceBuilder::new(service.clone());
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+        let server = Server {
+            gate: Arc::new(Gate::new(GateSettings { clients, domains, region })),
+            service: builder.build(),
+            metrics: Metrics::default(),
+            limits: connections,
+            access_log,
+        };
+        Self { server, service, records }
+    }
+
+    /// Aborts multipart uploads in the store that an earlier process began and did not end. Returns
+    /// how many there were.
+    ///
+    /// # Errors
+    /// The directory of the records cannot be read.
+    pub async fn sweep(&self) -> std::io::Result<usize> {
+        match &self.records {
+            Some(records) => multipart::sweep(self.service.upstream.client(), records).await,
+            None => Ok(0),
+        }
+    }
+
+    /// Serves clients until `shutdown` ends. Requests in progress may end then; multipart uploads that
+    /// are open are aborted.
+    ///
+    /// # Errors
+    /// The TLS files cannot be read.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Option<TlsFiles>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), InvalidTls> {
+        self.server.clone().run(listener, tls, shutdown).await?;
+        self.service.uploads.abort_all().await;
+        self.service.upstream.client().settle().await;
+        Ok(())
+    }
+
+    /// Serves `/metrics`, `/health` and `/ready` over plain HTTP until `shutdown` ends.
+    pub async fn serve_status(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        status::serve(self.clone(), listener, shutdown).await;
+    }
+
+    /// Returns all counts in the text format of Prometheus.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let memory = self.service.budget.taken();
+        self.server.metrics.text(Gauges { memory, uploads: self.service.uploads.open_count() })
+    }
+}
+
+impl fmt::Debug for GatewaySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewaySettings")
+            .field("clients", &self.clients)
+            .field("memory_budget", &self.memory_budget)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("server", &self.server).finish_non_exhaustive()
+    }
+}

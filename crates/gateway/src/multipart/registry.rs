@@ -1,0 +1,223 @@
+//! All multipart uploads of this process.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use s3s::{S3Error, S3ErrorCode, S3Result};
+use sealwax_s3::{Error, SealedClient, recorded_object};
+
+use super::{
+    part::{PartStore, Place},
+    upload::{Start, Upload},
+};
+use crate::{
+    budget::{Room, slow_down},
+    upstream::Upstream,
+};
+
+/// Most uploads that are open or remembered.
+const MAX_UPLOADS: usize = 10_000;
+/// Time for which the end of an upload is remembered, for clients that ask again.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+/// Time for which an upload stays open without a request.
+const IDLE: Duration = Duration::from_secs(24 * 3600);
+
+/// Uploads by their ids. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Uploads(Arc<Inner>);
+
+struct Inner {
+    /// Names this process in the ids of its uploads.
+    instance: String,
+    store: PartStore,
+    /// Directory for the records of the store's uploads.
+    records: Option<PathBuf>,
+    uploads: Mutex<HashMap<String, Upload>>,
+}
+
+impl Uploads {
+    pub(crate) fn new(store: PartStore, records: Option<PathBuf>) -> Self {
+        let instance = random_name()[..8].to_owned();
+        Self(Arc::new(Inner { instance, store, records, uploads: Mutex::default() }))
+    }
+
+    /// Begins an upload.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(crate) fn begin(&self, upstream: &Upstream, start: Start) -> S3Result<Upload> {
+        let mut uploads = self.uploads();
+        forget_old(&mut uploads);
+        if uploads.len() >= MAX_UPLOADS {
+            return Err(slow_down());
+        }
+        let id = format!("{}-{}", self.0.instance, random_name());
+        let record = self.0.records.as_ref().map(|directory| directory.join(&id));
+        let upload = Upload::new(id.clone(), start, upstream.clone(), record);
+        uploads.insert(id, upload.clone());
+        Ok(upload)
+    }
+
+    /// Returns the upload `id` of a client to an object.
+    ///
+    /// # Errors
+    /// There is none, or it is that of another client or to another object.
+    pub(crate) fn find(&self, id: &str, client: &str, bucket: &str, key: &str) -> S3Result<Upload> {
+        let found = self.uploads().get(id).cloned().filter(|upload| {
+            let start = upload.start();
+            (&*start.client, &*start.bucket, &*start.key) == (client, bucket, key)
+        });
+        found.ok_or_else(|| {
+            let instance = &self.0.instance;
+            let message = match id.split_once('-') {
+                Some((other, _)) if other != instance && other.len() == instance.len() => format!(
+                    "the upload belongs to the gateway process {other}; this one is {instance}"
+                ),
+                _ => "the upload does not exist".to_owned(),
+            };
+            S3Error::with_message(S3ErrorCode::NoSuchUpload, message)
+        })
+    }
+
+    /// Ends an upload.
+    ///
+    /// # Errors
+    /// It was completed.
+    pub(crate) fn abort(&self, upload: &Upload) -> S3Result<()> {
+        upload.abort()?;
+        self.uploads().remove(upload.id());
+        Ok(())
+    }
+
+    /// Returns the open uploads of a client in a bucket, by key and id.
+    pub(crate) fn open(&self, client: &str, bucket: &str, prefix: &str) -> Vec<Upload> {
+        let mut open: Vec<Upload> = self
+            .uploads()
+            .values()
+            .filter(|upload| {
+                let start = upload.start();
+                !upload.last_used().1
+                    && (&*start.client, &*start.bucket) == (client, bucket)
+                    && start.key.starts_with(prefix)
+            })
+            .cloned()
+            .collect();
+        open.sort_by(|one, other| {
+            (&one.start().key, one.id()).cmp(&(&other.start().key, other.id()))
+        });
+        open
+    }
+
+    /// Finds room for a part of `len` bytes. If there is none, parts in memory that are sealed already
+    /// are given up.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) async fn place(&self, len: u64) -> S3Result<Place> {
+        if let Some(room) = self.0.store.budget.room(len) {
+            return Ok(Place::Memory(room));
+        }
+        self.give_up_memory();
+        self.0.store.place(len).await
+    }
+
+    /// Waits for room for a body of `len` bytes that is sealed as it arrives.
+    ///
+    /// # Errors
+    /// There was none for ten seconds.
+    pub(crate) async fn wait_for_room(&self, len: u64) -> S3Result<Room> {
+        let budget = &self.0.store.budget;
+        if let Some(room) = budget.room(len) {
+            return Ok(room);
+        }
+        self.give_up_memory();
+        budget.wait_for(len).await
+    }
+
+    /// Gives up parts in memory that are sealed already.
+    fn give_up_memory(&self) {
+        let uploads: Vec<Upload> = self.uploads().values().cloned().collect();
+        for upload in uploads {
+            upload.give_up_memory();
+        }
+    }
+
+    /// Returns the number of open uploads.
+    pub(crate) fn open_count(&self) -> usize {
+        self.uploads().values().filter(|upload| !upload.last_used().1).count()
+    }
+
+    /// Aborts all open uploads, and waits until their puts have ended.
+    pub(crate) async fn abort_all(&self) {
+        let uploads = std::mem::take(&mut *self.uploads());
+        // A completed one has nothing to abort.
+        let tasks: Vec<_> = uploads.values().filter_map(|upload| upload.abort().ok()?).collect();
+        for task in tasks {
+            // It was cancelled.
+            let _ = task.await;
+        }
+    }
+
+    fn uploads(&self) -> MutexGuard<'_, HashMap<String, Upload>> {
+        self.0.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Aborts the store's uploads that an earlier process recorded in `directory` and did not end.
+/// Returns how many there were.
+pub(crate) async fn sweep(client: &SealedClient, directory: &Path) -> std::io::Result<usize> {
+    let mut swept = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "upload") {
+            continue;
+        }
+        match abort_recorded(client, &path).await {
+            Ok(()) => swept += 1,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "an upload could not be aborted");
+            }
+        }
+    }
+    Ok(swept)
+}
+
+async fn abort_recorded(client: &SealedClient, path: &Path) -> Result<(), Error> {
+    if let Some(uri) = recorded_object(path).await? {
+        client.abort_unfinished(&uri, path).await?;
+    }
+    Ok(())
+}
+
+/// Forgets uploads that ended long ago, and aborts those that are not used.
+fn forget_old(uploads: &mut HashMap<String, Upload>) {
+    let now = Instant::now();
+    uploads.retain(|_, upload| {
+        let (used, has_ended) = upload.last_used();
+        let age = used.map_or(Duration::MAX, |used| now.duration_since(used));
+        let stays = age < if has_ended { REMEMBERED } else { IDLE };
+        if !stays {
+            // A completed one has nothing to abort.
+            let _ = upload.abort();
+        }
+        stays
+    });
+}
+
+/// Returns 128 random bits in hexadecimal.
+pub(crate) fn random_name() -> String {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).expect("the system has randomness");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uploads").field("instance", &self.0.instance).finish_non_exhaustive()
+    }
+}

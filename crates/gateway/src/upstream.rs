@@ -1,0 +1,78 @@
+//! The store behind the gateway, and what hides in it.
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use aws_sdk_s3::primitives::DateTime;
+use s3s::{S3Error, S3ErrorCode, S3Result, dto::Timestamp};
+use sealwax_s3::SealedClient;
+
+use crate::names::is_hidden;
+
+/// Length of the first parts of uploads in bytes, which are gathered before they are sealed: 8 MiB.
+const PART_LEN: u64 = 8 << 20;
+
+/// The sealed client, and the names that no client of the gateway sees. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Upstream(Arc<Inner>);
+
+struct Inner {
+    client: SealedClient,
+    /// Encryption context of new objects.
+    context: Vec<(String, String)>,
+}
+
+impl Upstream {
+    pub(crate) fn new(client: SealedClient, context: Vec<(String, String)>) -> Self {
+        Self(Arc::new(Inner { client, context }))
+    }
+
+    pub(crate) fn client(&self) -> &SealedClient {
+        &self.0.client
+    }
+
+    /// Returns the length of a body that is in memory before a part of it is sealed.
+    pub(crate) fn part_len(&self) -> u64 {
+        PART_LEN
+    }
+
+    /// Returns the encryption context of new objects.
+    pub(crate) fn context(&self) -> &[(String, String)] {
+        &self.0.context
+    }
+
+    /// `true` if `key` is Sealwax's own: a key object, a scratch object or a sidecar.
+    pub(crate) fn hides(&self, key: &str) -> bool {
+        is_hidden(key)
+            || self.client().key_store().owns(key)
+            || self.client().sidecars().suffix().is_some_and(|suffix| key.ends_with(suffix))
+    }
+
+    /// Refuses a key that is Sealwax's own.
+    ///
+    /// # Errors
+    /// It is, and the answer is that of a missing permission.
+    pub(crate) fn check_key(&self, key: &str) -> S3Result<()> {
+        if !self.hides(key) {
+            return Ok(());
+        }
+        let message = "keys like this one belong to Sealwax";
+        Err(S3Error::with_message(S3ErrorCode::AccessDenied, message))
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").finish_non_exhaustive()
+    }
+}
+
+/// Converts a time of the SDK.
+pub(crate) fn timestamp(time: DateTime) -> Option<Timestamp> {
+    SystemTime::try_from(time).ok().map(Timestamp::from)
+}
+
+/// Converts a time to one of the SDK.
+pub(crate) fn date_time(time: Timestamp) -> DateTime {
+    let time: SystemTime = time::OffsetDateTime::from(time).into();
+    DateTime::from(time)
+}
