@@ -28,10 +28,18 @@ test: ## run all tests, against LocalStack and SeaweedFS, which it starts
 	cargo test --locked --workspace --no-run
 	@echo '==> tests of the workspace, with servers'
 	$(servers) cargo test --locked --workspace
+	@echo '==> S3 clients through the gateway, beside the same requests without it'
+	@$(servers) tests/gateway/run.sh "$(target)/debug/sealwax"
 
 .PHONY: interop
 interop: ## exchange objects with the S3 Encryption Clients for Go and Java (needs go, java and mvn)
 	@tests/interop/run.sh
+
+.PHONY: gateway-conformance
+gateway-conformance: ## run boto3's requests directly and through the gateway, on LocalStack and SeaweedFS, and compare
+	@echo '==> build the command'
+	cargo build --locked --workspace --bin sealwax
+	@$(servers) tests/gateway/run.sh "$(target)/debug/sealwax"
 
 .PHONY: matrix
 matrix: ## run the main commands against other S3 stores, into docs/STORES.md; STORES="moto": only print (needs go, java, mvn)
