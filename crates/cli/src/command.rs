@@ -20,6 +20,7 @@ mod reencrypt;
 mod retire;
 mod rewrap;
 mod rm;
+mod serve;
 mod shred;
 mod sync;
 mod uploads;
@@ -50,6 +51,7 @@ use self::{
     retire::RetireArgs,
     rewrap::RewrapArgs,
     rm::RmArgs,
+    serve::ServeArgs,
     shred::ShredArgs,
     sync::SyncArgs,
     uploads::UploadsCommand,
@@ -138,6 +140,7 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     #[command(subcommand)]
     Uploads(UploadsCommand),
+    Serve(Box<ServeArgs>),
     Keygen(KeygenArgs),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
@@ -202,6 +205,7 @@ impl Command {
             Self::Compare(args) => compare::run(session, args).await,
             Self::Retire(args) => retire::run(session, args).await,
             Self::Shred(args) => shred::run(session, args).await,
+            Self::Serve(args) => serve::run(session, *args).await,
             Self::Keys(command) => keys::run(session, command).await,
             Self::Uploads(UploadsCommand::Ls(args)) => uploads::list(session, args).await,
             Self::Uploads(UploadsCommand::Abort(args)) => uploads::abort(session, args).await,

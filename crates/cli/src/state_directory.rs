@@ -86,6 +86,19 @@ impl CopyStates {
     }
 }
 
+/// Returns the spool of the gateway, and creates it.
+///
+/// # Errors
+/// The directory cannot be determined or created.
+pub(crate) fn for_gateway() -> Result<PathBuf, Failure> {
+    let spool = made_directory("spool of the gateway", "--spool")?.join("gateway");
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&spool);
+    made.map_err(|error| {
+        Failure::io(&format!("cannot create directory {}", spool.display()), error)
+    })?;
+    Ok(spool)
+}
+
 /// Returns the state directory and creates it. `what` and `option` are for the error message.
 fn made_directory(what: &str, option: &str) -> Result<PathBuf, Failure> {
     let Some(directory) = directory() else {

@@ -40,6 +40,7 @@ mod runbook;
 mod s3ec;
 mod s3ec_evidence;
 mod s3ec_rewraps;
+mod serve;
 mod settings;
 mod shred;
 mod single_objects;

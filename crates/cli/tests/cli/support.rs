@@ -2,6 +2,7 @@
 
 mod bad_server;
 mod call_counter;
+mod gateway;
 mod held_heads;
 mod lost_region;
 mod proxy;
@@ -34,6 +35,7 @@ use tokio::runtime::Runtime;
 pub(crate) use self::{
     bad_server::{BadServer, Fault},
     call_counter::CallCounter,
+    gateway::{Gateway, clients_file},
     held_heads::HeldHeads,
     lost_region::LostRegion,
     proxy::PartsProxy,
