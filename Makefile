@@ -8,7 +8,7 @@ target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 datafusion_target := $(target)/datafusion
 slatedb_target := $(target)/slatedb
 libraries := sealwax-aws-lc sealwax-envelope sealwax-files sealwax-s3 sealwax-jobs sealwax-object-store
-published := $(libraries) sealwax-cli
+published := $(libraries) sealwax-gateway sealwax-cli
 rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
 
 .PHONY: help

@@ -1,9 +1,4 @@
-//! S3 endpoint that seals objects for clients that know nothing of encryption.
-//!
-//! [`Gateway`] answers the requests of S3 clients in any language. What it stores in the bucket behind
-//! it is sealed by a [`sealwax_s3::SealedClient`], and what it reads is opened. The gate checks each
-//! request before anything else sees it: signature, operation, parameters, headers, and what its client
-//! may do.
+#![doc = include_str!("../README.md")]
 
 mod budget;
 pub(crate) mod checksums;

@@ -1,6 +1,12 @@
 //! The gateway: unchanged S3 clients, sealed objects.
 
-use std::{fs, io::Read as _, net::TcpStream, process::Command, sync::OnceLock};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    process::Command,
+    sync::OnceLock,
+};
 
 use aws_sdk_s3::{
     Client,
@@ -134,6 +140,52 @@ fn parts_come_in_any_order_and_again() {
     let third = part(&client, &scene, &id, 3, &contents[2]);
     complete(&client, &scene, &id, vec![first, third]);
     assert!(read(&client, &scene) == [&*contents[0], &*contents[2]].concat());
+}
+
+/// With 16 MiB for bodies, one part has room in memory, and the others go to disk.
+#[test]
+fn parts_without_room_in_memory_go_to_the_spool() {
+    let scene = Scene::new("gateway-spool");
+    let gateway = Gateway::start(&[&scene.bucket], &["--memory", "32"]);
+    let client = gateway.client();
+    let contents: Vec<Vec<u8>> = (0..4).map(|at| bytes(8 * MIB + at)).collect();
+    let id = begin(&client, &scene);
+    let mut parts: Vec<_> =
+        (0..4).rev().map(|at| part(&client, &scene, &id, at as i32 + 1, &contents[at])).collect();
+    // Files of parts have no names.
+    let names = gateway.spool();
+    assert!(names.iter().all(|name| name.ends_with(".upload")), "{names:?}");
+    parts.reverse();
+    complete(&client, &scene, &id, parts);
+    assert!(read(&client, &scene) == contents.concat());
+    assert_eq!(gateway.spool(), [""; 0], "nothing is left");
+}
+
+#[test]
+fn a_body_that_breaks_off_stores_nothing() {
+    let (scene, s3) = (Scene::new("gateway-broken"), RawS3::new());
+    let gateway = Gateway::start(&[&scene.bucket], &[]);
+    let client = gateway.client();
+    let presigning = PresigningConfig::expires_in(std::time::Duration::from_secs(600));
+    let put = client.put_object().bucket(&scene.bucket).key(&scene.key);
+    let url = run(put.presigned(presigning.expect("ten minutes"))).expect("signed");
+    let (host, path) =
+        url.uri().strip_prefix("http://").expect("a URL").split_once('/').expect("a path");
+    for (len, sent) in [(1_000, 0), (1_000, 999), (20 * MIB, 20 * MIB - 1), (20 * MIB, 9 * MIB)] {
+        let mut stream = TcpStream::connect(host).expect("connected");
+        let head = format!("PUT /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len}\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream.write_all(&bytes(sent)).expect("sent");
+        stream.shutdown(Shutdown::Write).expect("ended");
+        let mut answer = Vec::new();
+        // The connection may be reset.
+        let _ = stream.read_to_end(&mut answer);
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{len} {sent}");
+        crate::support::wait_until("no upload is left", || s3.unfinished_uploads(&scene) == 0);
+        assert!(s3.head(&scene).is_none(), "{len} {sent}");
+    }
+    put(&client, &scene, b"content");
+    assert_eq!(read(&client, &scene), b"content", "the gateway serves others after all that");
 }
 
 #[test]
@@ -357,7 +409,7 @@ fn the_status_page_counts() {
     let page = |path: &str| {
         let mut stream = TcpStream::connect(address).expect("connected");
         let request = format!("GET {path} HTTP/1.1\r\nHost: status\r\n\r\n");
-        std::io::Write::write_all(&mut stream, request.as_bytes()).expect("sent");
+        stream.write_all(request.as_bytes()).expect("sent");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("text");
         text

@@ -83,7 +83,6 @@ const COPY: &[&str] = &[
     "x-amz-copy-source-if-modified-since",
     "x-amz-copy-source-if-none-match",
     "x-amz-copy-source-if-unmodified-since",
-    "x-amz-source-expected-bucket-owner",
 ];
 /// Headers that concern the request itself, whatever the operation.
 const EVERYWHERE: &[&str] = &[
@@ -91,8 +90,6 @@ const EVERYWHERE: &[&str] = &[
     "x-amz-content-sha256",
     "x-amz-date",
     "x-amz-decoded-content-length",
-    "x-amz-expected-bucket-owner",
-    "x-amz-request-payer",
     "x-amz-trailer",
     "x-amz-user-agent",
 ];

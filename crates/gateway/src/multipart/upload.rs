@@ -18,7 +18,12 @@ use tokio::{
 };
 
 use super::part::{Part, PartBody, PartReader};
-use crate::{checksums::ChecksumAlgorithm, failure::describe, upstream::Upstream};
+use crate::{
+    budget::{Budget, Room, slow_down},
+    checksums::ChecksumAlgorithm,
+    failure::describe,
+    upstream::Upstream,
+};
 
 /// Shortest part in bytes, except the last one. (Amazon S3 User Guide, "Amazon S3 multipart upload
 /// limits".)
@@ -47,6 +52,7 @@ struct Inner {
     start: Start,
     initiated: SystemTime,
     upstream: Upstream,
+    budget: Budget,
     /// Record of the store's upload, for a process that is killed.
     record: Option<PathBuf>,
     state: Mutex<State>,
@@ -77,6 +83,8 @@ struct Running {
     number: u64,
     task: JoinHandle<()>,
     conditions: LateConditions,
+    /// Room for the part that is gathered.
+    _room: Room,
 }
 
 /// End of an upload.
@@ -98,7 +106,7 @@ impl Upload {
     pub(crate) fn new(
         id: String,
         start: Start,
-        upstream: Upstream,
+        (upstream, budget): (Upstream, Budget),
         record: Option<PathBuf>,
     ) -> Self {
         let state = State { used: Some(Instant::now()), ..State::default() };
@@ -107,6 +115,7 @@ impl Upload {
             start,
             initiated: SystemTime::now(),
             upstream,
+            budget,
             record,
             state: Mutex::new(state),
             more: Notify::new(),
@@ -140,8 +149,8 @@ impl Upload {
     /// Adds a part, or replaces one, and returns it, or the same part that was known.
     ///
     /// # Errors
-    /// The upload has ended, or is being completed; or the part is sealed with other bytes, and they can't be sealed again,
-    /// as those of an earlier part are gone.
+    /// The upload has ended, or is being completed; or the part is sealed with other bytes, and they
+    /// can't be sealed again, as those of an earlier part are gone.
     pub(crate) fn add(&self, number: u16, part: Part) -> S3Result<Part> {
         let mut state = self.state();
         state.check_open()?;
@@ -160,13 +169,19 @@ impl Upload {
             state.stop_put();
         }
         state.parts.insert(number, part.clone());
-        self.run_put(&mut state);
+        // Without room, the parts wait until the completion.
+        if state.put.is_none()
+            && let Some(room) = self.0.budget.room(self.0.upstream.part_len())
+        {
+            self.run_put(&mut state, room);
+        }
         drop(state);
         self.0.more.notify_waiters();
         Ok(part)
     }
 
-    /// Completes the upload with the named parts, and waits until the object is stored.
+    /// Completes the upload with the named parts, and waits until the object is stored. `room` is what
+    /// [`Upload::room_needed`] asked for.
     ///
     /// The put continues if this future is dropped.
     ///
@@ -178,6 +193,7 @@ impl Upload {
         named: Vec<NamedPart>,
         size: Option<u64>,
         (if_match, if_none_match): (Option<String>, Option<String>),
+        room: Option<Room>,
     ) -> S3Result<PutOutput> {
         let order: Vec<u16> = named.iter().map(|part| part.number).collect();
         let (put, mut ends) = {
@@ -197,13 +213,15 @@ impl Upload {
                 state.check_again(|number| order.contains(&number))?;
                 state.stop_put();
             }
-            state.order = Some(order.clone());
-            let ends = self.0.ends.subscribe();
-            let put = self.run_put(&mut state);
-            if let Some(running) = &state.put {
-                running.conditions.set(if_match, if_none_match);
+            if state.put.is_none() {
+                state.check_there(&order)?;
+                let room = room.or_else(|| self.0.budget.room(self.0.upstream.part_len()));
+                self.run_put(&mut state, room.ok_or_else(slow_down)?);
             }
-            (put, ends)
+            state.order = Some(order.clone());
+            let running = state.put.as_ref().expect("it was begun");
+            running.conditions.set(if_match, if_none_match);
+            (running.number, self.0.ends.subscribe())
         };
         self.0.more.notify_waiters();
         // The sender lives as long as this upload.
@@ -241,6 +259,10 @@ impl Upload {
             return Err(S3Error::with_message(S3ErrorCode::InvalidRequest, message));
         }
         let state = self.state();
+        if state.end.is_some() {
+            // The parts are gone: the completion is asked for again.
+            return Ok(None);
+        }
         let parts = named.iter().filter_map(|name| state.parts.get(&name.number));
         let parts = parts.filter_map(|part| Some((part.checksum.as_deref()?, part.len)));
         let value = match self.start().is_checksum_of_whole {
@@ -283,11 +305,15 @@ impl Upload {
         }
     }
 
-    /// Begins a put unless one is running. Returns its number.
-    fn run_put(&self, state: &mut State) -> u64 {
-        if let Some(running) = &state.put {
-            return running.number;
-        }
+    /// Returns the number of bytes that the completion needs room for: those of a part that is gathered
+    /// before it is sealed, unless a put is running already.
+    pub(crate) fn room_needed(&self) -> Option<u64> {
+        let state = self.state();
+        (state.put.is_none() && state.end.is_none()).then(|| self.0.upstream.part_len())
+    }
+
+    /// Begins a put, which holds `room` for as long as it runs.
+    fn run_put(&self, state: &mut State, room: Room) {
         state.puts += 1;
         let number = state.puts;
         let Inner { start, upstream, record, .. } = &*self.0;
@@ -314,8 +340,7 @@ impl Upload {
             let result = put.send().await;
             upload.ended(number, result);
         });
-        state.put = Some(Running { number, task, conditions });
-        number
+        state.put = Some(Running { number, task, conditions, _room: room });
     }
 
     /// Takes the result of a put.
@@ -409,6 +434,13 @@ fn being_completed() -> S3Error {
     S3Error::with_message(S3ErrorCode::OperationAborted, message)
 }
 
+fn gone_part(number: u16) -> S3Error {
+    let message = format!(
+        "part {number} was sealed already and is not held any more: begin the upload again"
+    );
+    S3Error::with_message(S3ErrorCode::InvalidPart, message)
+}
+
 impl State {
     /// Returns the failure of a put.
     fn failure(&self, put: u64) -> S3Error {
@@ -430,11 +462,14 @@ impl State {
             let part = self.parts.get(number);
             wanted(**number) && !part.is_some_and(|part| part.body.is_there())
         };
-        let Some(gone) = self.read.iter().find(is_gone) else { return Ok(()) };
-        let message = format!(
-            "part {gone} is sealed already and is not held any more: begin the upload again"
-        );
-        Err(S3Error::with_message(S3ErrorCode::InvalidPart, message))
+        self.read.iter().find(is_gone).map_or(Ok(()), |gone| Err(gone_part(*gone)))
+    }
+
+    /// Fails unless all parts of the object can be sealed.
+    fn check_there(&self, order: &[u16]) -> S3Result<()> {
+        let is_gone =
+            |number: &&u16| !self.parts.get(number).is_some_and(|part| part.body.is_there());
+        order.iter().find(is_gone).map_or(Ok(()), |gone| Err(gone_part(*gone)))
     }
 
     /// Drops the running put, which aborts the store's upload once the put has ended. Returns its

@@ -79,6 +79,15 @@ impl Gateway {
         Self { child: Some(child), messages, url, folder }
     }
 
+    /// Returns the names of the files in the spool.
+    pub(crate) fn spool(&self) -> Vec<String> {
+        let listed = self.folder.path().join("spool").read_dir().expect("listed");
+        let name = |file: std::io::Result<std::fs::DirEntry>| {
+            file.expect("listed").file_name().into_string().expect("text")
+        };
+        listed.map(name).collect()
+    }
+
     /// Returns the next message.
     pub(crate) fn message(&mut self) -> String {
         let mut line = String::new();
