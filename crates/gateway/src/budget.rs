@@ -41,6 +41,13 @@ impl Budget {
         Some(Room { _permit: permit })
     }
 
+    /// Returns room for `len` bytes if the first half of the budget has some now. The other half is for
+    /// those that wait.
+    pub(crate) fn room_in_first_half(&self, len: u64) -> Option<Room> {
+        let is_in_half = self.taken().saturating_add(len) <= self.len / 2;
+        is_in_half.then(|| self.room(len)).flatten()
+    }
+
     /// Waits for room for `len` bytes, for ten seconds at most.
     ///
     /// Only requests that need nothing else to end may wait: they end by themselves.
@@ -93,6 +100,10 @@ mod tests {
         let all = budget.wait_for(3 * UNIT).await.expect("room");
         drop(all);
         assert_eq!(budget.taken(), 0);
+        let half = Budget::new(4 * UNIT);
+        let first = half.room_in_first_half(2 * UNIT).expect("a half");
+        assert!(half.room_in_first_half(1).is_none() && half.room(2 * UNIT).is_some());
+        drop(first);
         let error = budget.wait_for(3 * UNIT + 1).await.expect_err("longer than all");
         assert_eq!(error.code(), &S3ErrorCode::SlowDown);
     }

@@ -55,8 +55,9 @@ pub struct GatewaySettings {
     pub region: Option<String>,
     /// Encryption context of new objects.
     pub context: Vec<(String, String)>,
-    /// Bytes of bodies that may be in memory, over all requests. The client's own budget for sealed
-    /// parts comes in addition.
+    /// Bytes of bodies that may be in memory, over all requests, at least 16 MiB. Half of it is for bodies
+    /// that arrive or wait, half for the parts that are gathered before they are sealed. The client's own
+    /// budget for sealed parts comes in addition.
     pub memory_budget: u64,
     /// Directory for parts of multipart uploads that have no room in memory, and bytes that they may
     /// take.
@@ -93,12 +94,14 @@ impl Gateway {
             connections,
             access_log,
         } = settings;
-        let budget = Budget::new(memory_budget);
+        let budget = Budget::new(memory_budget / 2);
+        let puts = Budget::new(memory_budget - memory_budget / 2);
         let spool = spool.map(|(directory, len)| Spool::new(&directory, len));
-        let store = PartStore { budget: budget.clone(), spool };
+        let store = PartStore { budget: budget.clone(), puts: puts.clone(), spool };
         let service = Service {
             upstream: Upstream::new(client, context),
             budget,
+            puts,
             uploads: Uploads::new(store, records.clone()),
         };
         let mut config = S3Config::default();
@@ -152,7 +155,7 @@ impl Gateway {
     /// Returns all counts in the text format of Prometheus.
     #[must_use]
     pub fn metrics(&self) -> String {
-        let memory = self.service.budget.taken();
+        let memory = self.service.budget.taken() + self.service.puts.taken();
         self.server.metrics.text(Gauges { memory, uploads: self.service.uploads.open_count() })
     }
 }

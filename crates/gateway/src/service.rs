@@ -22,6 +22,7 @@ use crate::{
 pub(crate) struct Service {
     pub(crate) upstream: Upstream,
     pub(crate) budget: Budget,
+    pub(crate) puts: Budget,
     pub(crate) uploads: Uploads,
 }
 

@@ -121,7 +121,7 @@ pub(crate) struct ServeArgs {
     pub(crate) check: bool,
 
     /// Memory for bodies in MiB, of which half is for parts that are sealed and sent
-    #[arg(long, value_name = "MIB", default_value_t = 128, help_heading = "Memory", value_parser = clap::value_parser!(u64).range(32..))]
+    #[arg(long, value_name = "MIB", default_value_t = 256, help_heading = "Memory", value_parser = clap::value_parser!(u64).range(32..))]
     pub(crate) memory: u64,
 
     /// Folder for parts of multipart uploads that have no room in memory, sealed under keys that are

@@ -167,8 +167,9 @@ fn a_body_that_breaks_off_stores_nothing() {
     let gateway = Gateway::start(&[&scene.bucket], &[]);
     let client = gateway.client();
     let presigning = PresigningConfig::expires_in(std::time::Duration::from_secs(600));
-    let put = client.put_object().bucket(&scene.bucket).key(&scene.key);
-    let url = run(put.presigned(presigning.expect("ten minutes"))).expect("signed");
+    let presigned = client.put_object().bucket(&scene.bucket).key(&scene.key);
+    let presigned = presigned.presigned(presigning.expect("ten minutes"));
+    let url = run(presigned).expect("signed");
     let (host, path) =
         url.uri().strip_prefix("http://").expect("a URL").split_once('/').expect("a path");
     for (len, sent) in [(1_000, 0), (1_000, 999), (20 * MIB, 20 * MIB - 1), (20 * MIB, 9 * MIB)] {

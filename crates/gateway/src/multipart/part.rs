@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct PartStore {
     pub(crate) budget: Budget,
+    /// Memory for the parts that puts gather before they are sealed.
+    pub(crate) puts: Budget,
     pub(crate) spool: Option<Spool>,
 }
 

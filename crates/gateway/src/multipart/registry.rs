@@ -59,7 +59,7 @@ impl Uploads {
         let id = format!("{}-{}", self.0.instance, random_name());
         let record = self.0.records.as_ref().map(|directory| directory.join(&id));
         let upload =
-            Upload::new(id.clone(), start, (upstream.clone(), self.0.store.budget.clone()), record);
+            Upload::new(id.clone(), start, (upstream.clone(), self.0.store.puts.clone()), record);
         uploads.insert(id, upload.clone());
         Ok(upload)
     }

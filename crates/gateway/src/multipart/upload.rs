@@ -52,7 +52,8 @@ struct Inner {
     start: Start,
     initiated: SystemTime,
     upstream: Upstream,
-    budget: Budget,
+    /// Memory for the parts that puts gather.
+    puts: Budget,
     /// Record of the store's upload, for a process that is killed.
     record: Option<PathBuf>,
     state: Mutex<State>,
@@ -106,7 +107,7 @@ impl Upload {
     pub(crate) fn new(
         id: String,
         start: Start,
-        (upstream, budget): (Upstream, Budget),
+        (upstream, puts): (Upstream, Budget),
         record: Option<PathBuf>,
     ) -> Self {
         let state = State { used: Some(Instant::now()), ..State::default() };
@@ -115,7 +116,7 @@ impl Upload {
             start,
             initiated: SystemTime::now(),
             upstream,
-            budget,
+            puts,
             record,
             state: Mutex::new(state),
             more: Notify::new(),
@@ -169,9 +170,10 @@ impl Upload {
             state.stop_put();
         }
         state.parts.insert(number, part.clone());
-        // Without room, the parts wait until the completion.
+        // Without room, the parts wait until the completion: all that it needs is there then, so it ends
+        // by itself, and others may wait for its room.
         if state.put.is_none()
-            && let Some(room) = self.0.budget.room(self.0.upstream.part_len())
+            && let Some(room) = self.0.puts.room_in_first_half(self.0.upstream.part_len())
         {
             self.run_put(&mut state, room);
         }
@@ -181,7 +183,7 @@ impl Upload {
     }
 
     /// Completes the upload with the named parts, and waits until the object is stored. `room` is what
-    /// [`Upload::room_needed`] asked for.
+    /// [`Upload::room`] returned.
     ///
     /// The put continues if this future is dropped.
     ///
@@ -215,7 +217,7 @@ impl Upload {
             }
             if state.put.is_none() {
                 state.check_there(&order)?;
-                let room = room.or_else(|| self.0.budget.room(self.0.upstream.part_len()));
+                let room = room.or_else(|| self.0.puts.room(self.0.upstream.part_len()));
                 self.run_put(&mut state, room.ok_or_else(slow_down)?);
             }
             state.order = Some(order.clone());
@@ -305,11 +307,20 @@ impl Upload {
         }
     }
 
-    /// Returns the number of bytes that the completion needs room for: those of a part that is gathered
-    /// before it is sealed, unless a put is running already.
-    pub(crate) fn room_needed(&self) -> Option<u64> {
-        let state = self.state();
-        (state.put.is_none() && state.end.is_none()).then(|| self.0.upstream.part_len())
+    /// Waits for the room that the completion needs: that of a part that is gathered before it is
+    /// sealed, unless a put is running already.
+    ///
+    /// # Errors
+    /// There was none for ten seconds.
+    pub(crate) async fn room(&self) -> S3Result<Option<Room>> {
+        let is_needed = {
+            let state = self.state();
+            state.put.is_none() && state.end.is_none()
+        };
+        match is_needed {
+            true => self.0.puts.wait_for(self.0.upstream.part_len()).await.map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Begins a put, which holds `room` for as long as it runs.

@@ -227,10 +227,7 @@ pub(crate) async fn complete(
     }
     let is_of_whole = upload.start().is_checksum_of_whole;
     let (bucket, key) = (input.bucket, input.key);
-    let room = match upload.room_needed() {
-        Some(len) => Some(uploads.wait_for_room(len).await?),
-        None => None,
-    };
+    let room = upload.room().await?;
     let output = upload.complete(named, size, conditions, room).await?;
     let mut echo = Echo::of(checksum);
     echo.checksum_type = echo.checksum_type.map(|_| checksum_type(is_of_whole));
