@@ -19,11 +19,12 @@ use crate::{
     failure::{answer, invalid},
     gate::CopySource,
     operations::{
+        conditions::{Conditions, on_read},
         reading::encrypted,
         tagging,
         writing::{attributes, stored_metadata},
     },
-    upstream::{Upstream, date_time},
+    upstream::Upstream,
 };
 
 /// Returns the source of a copy, as the gate has allowed it.
@@ -75,22 +76,14 @@ pub(crate) async fn copy(
     let (if_match, if_none_match) =
         (condition(IF_MATCH).transpose()?, condition(IF_NONE_MATCH).transpose()?);
     // The copy is made of the object that the conditions hold for.
-    let mut head = upstream.client().head().bucket(&source.bucket).key(&source.key);
-    if let Some(version_id) = &source.version_id {
-        head = head.version_id(version_id);
-    }
-    if let Some(condition) = &input.copy_source_if_match {
-        head = head.if_match(entity_tag::stored(condition));
-    }
-    if let Some(condition) = &input.copy_source_if_none_match {
-        head = head.if_none_match(entity_tag::stored(condition));
-    }
-    if let Some(time) = input.copy_source_if_modified_since {
-        head = head.if_modified_since(date_time(time));
-    }
-    if let Some(time) = input.copy_source_if_unmodified_since {
-        head = head.if_unmodified_since(date_time(time));
-    }
+    let conditions = Conditions {
+        if_match: input.copy_source_if_match,
+        if_none_match: input.copy_source_if_none_match,
+        if_modified_since: input.copy_source_if_modified_since,
+        if_unmodified_since: input.copy_source_if_unmodified_since,
+    };
+    let head = upstream.client().head().bucket(&source.bucket).key(&source.key);
+    let head = on_read!(head, conditions, &source.version_id);
     let info = head.send().await.map_err(|error| match error.kind() {
         ErrorKind::NotModified => {
             let message = "a condition of the copy's source does not hold";

@@ -8,8 +8,8 @@ use http_body_util::StreamBody;
 use s3s::{
     Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
-        ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Range,
-        ServerSideEncryption, StorageClass, StreamingBlob, Timestamp,
+        GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Range,
+        ServerSideEncryption, StorageClass, StreamingBlob,
     },
 };
 use sealwax_s3::{ObjectInfo, PlaintextStream};
@@ -17,41 +17,9 @@ use sealwax_s3::{ObjectInfo, PlaintextStream};
 use crate::{
     entity_tag,
     failure::answer,
-    upstream::{Upstream, date_time, timestamp},
+    operations::conditions::{Conditions, on_read},
+    upstream::{Upstream, timestamp},
 };
-
-/// Conditions of a read.
-struct Conditions {
-    if_match: Option<ETagCondition>,
-    if_none_match: Option<ETagCondition>,
-    if_modified_since: Option<Timestamp>,
-    if_unmodified_since: Option<Timestamp>,
-}
-
-/// Sets the conditions and the version of a fluent builder that reads an object.
-macro_rules! on_read {
-    ($read:expr, $conditions:expr, $version_id:expr) => {{
-        let Conditions { if_match, if_none_match, if_modified_since, if_unmodified_since } =
-            $conditions;
-        let mut read = $read;
-        if let Some(condition) = &if_match {
-            read = read.if_match(entity_tag::stored(condition));
-        }
-        if let Some(condition) = &if_none_match {
-            read = read.if_none_match(entity_tag::stored(condition));
-        }
-        if let Some(time) = if_modified_since {
-            read = read.if_modified_since(date_time(time));
-        }
-        if let Some(time) = if_unmodified_since {
-            read = read.if_unmodified_since(date_time(time));
-        }
-        if let Some(version_id) = $version_id {
-            read = read.version_id(version_id);
-        }
-        read
-    }};
-}
 
 /// Reads an object, or a range of it.
 pub(crate) async fn get(

@@ -18,6 +18,7 @@ use s3s::{
 };
 
 use super::{
+    conditions::{Conditions, on_read},
     copying::source,
     reading::encrypted,
     writing::{attributes, stored_metadata},
@@ -30,7 +31,7 @@ use crate::{
     entity_tag,
     failure::{answer, invalid},
     multipart::{NamedPart, Part, Received, Start, Upload, Uploads, random_name, receive},
-    upstream::{Upstream, date_time},
+    upstream::Upstream,
 };
 
 /// Highest part number. (Amazon S3 User Guide, "Amazon S3 multipart upload limits".)
@@ -138,22 +139,14 @@ pub(crate) async fn part_copy(
     let upload =
         uploads.find(&input.upload_id, context.client.name(), &input.bucket, &input.key)?;
     let source = source(upstream, context)?;
-    let mut get = upstream.client().get().bucket(&source.bucket).key(&source.key);
-    if let Some(version_id) = &source.version_id {
-        get = get.version_id(version_id);
-    }
-    if let Some(condition) = &input.copy_source_if_match {
-        get = get.if_match(entity_tag::stored(condition));
-    }
-    if let Some(condition) = &input.copy_source_if_none_match {
-        get = get.if_none_match(entity_tag::stored(condition));
-    }
-    if let Some(time) = input.copy_source_if_modified_since {
-        get = get.if_modified_since(date_time(time));
-    }
-    if let Some(time) = input.copy_source_if_unmodified_since {
-        get = get.if_unmodified_since(date_time(time));
-    }
+    let conditions = Conditions {
+        if_match: input.copy_source_if_match,
+        if_none_match: input.copy_source_if_none_match,
+        if_modified_since: input.copy_source_if_modified_since,
+        if_unmodified_since: input.copy_source_if_unmodified_since,
+    };
+    let get = upstream.client().get().bucket(&source.bucket).key(&source.key);
+    let mut get = on_read!(get, conditions, &source.version_id);
     let wanted = input.copy_source_range.as_deref().map(copied_range).transpose()?;
     if let Some((first, last)) = wanted {
         get = get.range(first..=last);
