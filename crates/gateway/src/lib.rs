@@ -97,11 +97,9 @@ impl Gateway {
         let budget = Budget::new(memory_budget / 2);
         let puts = Budget::new(memory_budget - memory_budget / 2);
         let spool = spool.map(|(directory, len)| Spool::new(&directory, len));
-        let store = PartStore { budget: budget.clone(), puts: puts.clone(), spool };
+        let store = PartStore { budget, puts, spool };
         let service = Service {
             upstream: Upstream::new(client, context),
-            budget,
-            puts,
             uploads: Uploads::new(store, records.clone()),
         };
         let mut config = S3Config::default();
@@ -155,8 +153,9 @@ impl Gateway {
     /// Returns all counts in the text format of Prometheus.
     #[must_use]
     pub fn metrics(&self) -> String {
-        let memory = self.service.budget.taken() + self.service.puts.taken();
-        self.server.metrics.text(Gauges { memory, uploads: self.service.uploads.open_count() })
+        let uploads = &self.service.uploads;
+        let gauges = Gauges { memory: uploads.memory(), uploads: uploads.open_count() };
+        self.server.metrics.text(gauges)
     }
 }
 

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use s3s::{S3, S3Request, S3Response, S3Result, dto};
 
 use crate::{
-    budget::Budget,
     context::RequestContext,
     gate::Operation,
     multipart::Uploads,
@@ -21,8 +20,6 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) upstream: Upstream,
-    pub(crate) budget: Budget,
-    pub(crate) puts: Budget,
     pub(crate) uploads: Uploads,
 }
 

@@ -2,14 +2,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use sealwax_s3::limits::MAX_KEY_LEN;
+
 use super::{
     percent::{decode, encode_path},
     refusal::{Code, Refusal, refuse},
 };
 use crate::names::is_bucket_name;
-
-/// Maximum length of a key in bytes.
-const MAX_KEY_LEN: usize = 1024;
 
 /// Bucket and key of a request. There is no key without a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -84,9 +84,8 @@ impl PartStore {
             return Ok(Place::Memory(room));
         }
         let Some(spool) = self.spool.clone() else { return Err(slow_down()) };
-        let begun = spawn_blocking(move || spool.begin(len)).await;
-        let begun = begun.map_err(io::Error::other).and_then(|begun| begun);
-        begun.map_err(spool_failure)?.map(Place::Spool).ok_or_else(slow_down)
+        let begun = on_disk(move || spool.begin(len)).await.map_err(spool_failure)?;
+        begun.map(Place::Spool).ok_or_else(slow_down)
     }
 }
 
@@ -121,12 +120,10 @@ pub(crate) async fn receive(
         Place::Spool(mut writer) => {
             while let Some(piece) = body.try_next().await.map_err(stream_failure)? {
                 update(&piece);
-                let written = spawn_blocking(move || writer.write(&piece).map(|()| writer)).await;
-                let written = written.map_err(io::Error::other).and_then(|written| written);
+                let written = on_disk(move || writer.write(&piece).map(|()| writer)).await;
                 writer = written.map_err(spool_failure)?;
             }
-            let finished = spawn_blocking(move || writer.finish()).await;
-            let finished = finished.map_err(io::Error::other).and_then(|finished| finished);
+            let finished = on_disk(move || writer.finish()).await;
             PartBody::Spooled(Arc::new(finished.map_err(spool_failure)?))
         }
     };
@@ -174,12 +171,19 @@ impl PartReader {
                 Ok(piece.map(|piece| (vec![piece], Self::Memory(part, at + 1))))
             }
             Self::Spool(mut reader) => {
-                let read = spawn_blocking(move || reader.next().map(|pieces| (pieces, reader)));
-                let (pieces, reader) = read.await.map_err(io::Error::other)??;
+                let read = on_disk(move || reader.next().map(|pieces| (pieces, reader)));
+                let (pieces, reader) = read.await?;
                 Ok((!pieces.is_empty()).then_some((pieces, Self::Spool(reader))))
             }
         }
     }
+}
+
+/// Works on a file, on a blocking thread.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 fn spool_failure(error: io::Error) -> S3Error {

@@ -148,6 +148,12 @@ impl Uploads {
         }
     }
 
+    /// Returns the number of bytes in memory that bodies take, over all requests.
+    pub(crate) fn memory(&self) -> u64 {
+        let PartStore { budget, puts, .. } = &self.0.store;
+        budget.taken() + puts.taken()
+    }
+
     /// Returns the number of open uploads.
     pub(crate) fn open_count(&self) -> usize {
         self.uploads().values().filter(|upload| !upload.last_used().1).count()

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use s3s::{S3Error, S3ErrorCode, S3Result};
-use sealwax_s3::{Attributes, LateConditions, PlaintextSource, PutOutput};
+use sealwax_s3::{Attributes, LateConditions, PlaintextSource, PutOutput, limits::MIN_PART_LEN};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -24,10 +24,6 @@ use crate::{
     failure::describe,
     upstream::Upstream,
 };
-
-/// Shortest part in bytes, except the last one. (Amazon S3 User Guide, "Amazon S3 multipart upload
-/// limits".)
-const MIN_PART_LEN: u64 = 5 << 20;
 
 /// Description of an upload that a client began.
 #[derive(Debug, Clone)]

@@ -3,8 +3,6 @@
 //! The store lists; lengths become those of the plaintext by arithmetic. Keys come from the store URL
 //! encoded, as XML can't express all of them, and go to the client as it asks for.
 
-use std::borrow::Cow;
-
 use aws_sdk_s3::types;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::{
@@ -52,9 +50,9 @@ impl Encoding {
 
     /// Returns what the store wrote URL encoded as the client asked for it.
     fn again(self, encoded: Option<&str>) -> Option<String> {
-        let plain = decode_key(encoded?)
-            .map_or_else(|| Cow::Borrowed(encoded.unwrap_or_default()), Cow::Owned);
-        Some(self.of(&plain))
+        let encoded = encoded?;
+        let plain = decode_key(encoded);
+        Some(self.of(plain.as_deref().unwrap_or(encoded)))
     }
 
     fn name(self) -> Option<EncodingType> {

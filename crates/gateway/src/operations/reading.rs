@@ -21,6 +21,30 @@ use crate::{
     upstream::{Upstream, timestamp},
 };
 
+/// Describes an object, or a range of it, as both operations do.
+macro_rules! described {
+    ($output:ident, $info:expr, $range:expr, $is_partial:expr) => {{
+        let (info, range): (&ObjectInfo, &Bytes<u64>) = ($info, $range);
+        $output {
+            accept_ranges: Some("bytes".to_owned()),
+            cache_control: info.cache_control.clone(),
+            content_disposition: info.content_disposition.clone(),
+            content_encoding: info.content_encoding.clone(),
+            content_language: info.content_language.clone(),
+            content_length: i64::try_from(range.end - range.start).ok(),
+            content_range: if $is_partial { content_range(range, info) } else { None },
+            content_type: info.content_type.clone(),
+            e_tag: info.e_tag.as_deref().map(entity_tag::shown),
+            last_modified: info.last_modified.and_then(timestamp),
+            metadata: Some(info.metadata.clone().into_iter().collect()),
+            server_side_encryption: Some(encrypted()),
+            storage_class: storage_class(info),
+            version_id: info.version_id.clone(),
+            ..$output::default()
+        }
+    }};
+}
+
 /// Reads an object, or a range of it.
 pub(crate) async fn get(
     upstream: &Upstream,
@@ -53,26 +77,10 @@ pub(crate) async fn get(
     if input.range.is_some() && range.is_empty() {
         return Err(unsatisfiable());
     }
-    let range_header = (input.range.is_some() || is_part).then(|| content_range(&range, &info));
-    let output = GetObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        body: Some(body(object.into_slow_stream())),
-        cache_control: info.cache_control.clone(),
-        content_disposition: info.content_disposition.clone(),
-        content_encoding: info.content_encoding.clone(),
-        content_language: info.content_language.clone(),
-        content_length: i64::try_from(range.end - range.start).ok(),
-        content_range: range_header.flatten(),
-        content_type: info.content_type.clone(),
-        e_tag: info.e_tag.as_deref().map(entity_tag::shown),
-        last_modified: info.last_modified.and_then(timestamp),
-        metadata: Some(info.metadata.clone().into_iter().collect()),
-        server_side_encryption: Some(encrypted()),
-        storage_class: storage_class(&info),
-        version_id: info.version_id.clone(),
-        ..GetObjectOutput::default()
-    };
-    Ok(S3Response::new(output))
+    let is_partial = input.range.is_some() || is_part;
+    let output = described!(GetObjectOutput, &info, &range, is_partial);
+    let body = Some(body(object.into_slow_stream()));
+    Ok(S3Response::new(GetObjectOutput { body, ..output }))
 }
 
 /// Describes an object.
@@ -99,25 +107,7 @@ pub(crate) async fn head(
         None => whole,
     };
     let is_partial = input.range.is_some() || is_part;
-    let range_header = is_partial.then(|| content_range(&range, &info));
-    let output = HeadObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        cache_control: info.cache_control.clone(),
-        content_disposition: info.content_disposition.clone(),
-        content_encoding: info.content_encoding.clone(),
-        content_language: info.content_language.clone(),
-        content_length: i64::try_from(range.end - range.start).ok(),
-        content_range: range_header.flatten(),
-        content_type: info.content_type.clone(),
-        e_tag: info.e_tag.as_deref().map(entity_tag::shown),
-        last_modified: info.last_modified.and_then(timestamp),
-        metadata: Some(info.metadata.clone().into_iter().collect()),
-        server_side_encryption: Some(encrypted()),
-        storage_class: storage_class(&info),
-        version_id: info.version_id.clone(),
-        ..HeadObjectOutput::default()
-    };
-    Ok(S3Response::new(output))
+    Ok(S3Response::new(described!(HeadObjectOutput, &info, &range, is_partial)))
 }
 
 /// Returns what every answer says about encryption: a client then knows that an entity tag is not the
@@ -126,7 +116,8 @@ pub(crate) fn encrypted() -> ServerSideEncryption {
     ServerSideEncryption::from_static(ServerSideEncryption::AWS_KMS)
 }
 
-fn body(pieces: PlaintextStream) -> StreamingBlob {
+/// Returns plaintext as a body.
+pub(crate) fn body(pieces: PlaintextStream) -> StreamingBlob {
     let frames = pieces.map(|piece| piece.map(Frame::data));
     StreamingBlob::from(Body::http_body_unsync(StreamBody::new(frames)))
 }

@@ -2,9 +2,6 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use futures_util::StreamExt as _;
-use http_body::Frame;
-use http_body_util::StreamBody;
 use s3s::{
     Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
@@ -17,11 +14,13 @@ use s3s::{
     },
 };
 
+use sealwax_s3::limits::MAX_PARTS;
+
 use super::{
     conditions::{Conditions, on_read},
     copying::source,
-    reading::encrypted,
-    writing::{attributes, stored_metadata},
+    reading::{body, encrypted},
+    writing::{announced_len, attributes, stored_metadata},
 };
 use crate::{
     checksums::ChecksumAlgorithm,
@@ -34,8 +33,6 @@ use crate::{
     upstream::Upstream,
 };
 
-/// Highest part number. (Amazon S3 User Guide, "Amazon S3 multipart upload limits".)
-const MAX_PART: i32 = 10_000;
 /// Most entries of one listing.
 const MAX_LISTED: i32 = 1_000;
 
@@ -105,8 +102,7 @@ pub(crate) async fn part(
         let message = "the upload was begun with another checksum algorithm";
         return Err(S3Error::with_message(S3ErrorCode::InvalidRequest, message));
     }
-    let len = input.content_length.and_then(|len| u64::try_from(len).ok());
-    let len = len.ok_or(S3ErrorCode::MissingContentLength)?;
+    let len = announced_len(input.content_length)?;
     // The body is asked for only once there is room for it.
     let place = uploads.place(len).await?;
     let body = input.body.unwrap_or_else(|| StreamingBlob::from(Body::empty()));
@@ -160,9 +156,7 @@ pub(crate) async fn part_copy(
         return Err(invalid("the range ends beyond the source"));
     }
     let place = uploads.place(range.end - range.start).await?;
-    let frames = object.into_slow_stream().map(|piece| piece.map(Frame::data));
-    let body = StreamingBlob::from(Body::http_body_unsync(StreamBody::new(frames)));
-    let received = receive(place, body, upload.start().checksum).await?;
+    let received = receive(place, body(object.into_slow_stream()), upload.start().checksum).await?;
     let part = added(&upload, number, received)?;
     let echo = Echo::of(upload.start().checksum.zip(part.checksum.clone()));
     Ok(S3Response::new(UploadPartCopyOutput {
@@ -381,7 +375,7 @@ fn named_part(part: dto::CompletedPart) -> S3Result<NamedPart> {
 fn part_number(number: i32) -> S3Result<u16> {
     u16::try_from(number)
         .ok()
-        .filter(|number| (1..=MAX_PART).contains(&i32::from(*number)))
+        .filter(|number| (1..=MAX_PARTS).contains(&u64::from(*number)))
         .ok_or_else(|| invalid("a part number is from 1 to 10,000"))
 }
 

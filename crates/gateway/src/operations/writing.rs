@@ -41,8 +41,7 @@ pub(crate) async fn put(
     let input = request.input;
     upstream.check_key(&input.key)?;
     let attributes = attributes!(input);
-    let len = input.content_length.and_then(|len| u64::try_from(len).ok());
-    let len = len.ok_or(S3ErrorCode::MissingContentLength)?;
+    let len = announced_len(input.content_length)?;
     let body = input.body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
     let mut put =
         upstream.client().put().bucket(input.bucket).key(input.key).attributes(attributes);
@@ -79,6 +78,15 @@ pub(crate) async fn put(
         checksum_type: echo.checksum_type,
         ..PutObjectOutput::default()
     }))
+}
+
+/// Returns the length of a body, as the gate has admitted it.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn announced_len(len: Option<i64>) -> S3Result<u64> {
+    let len = len.and_then(|len| u64::try_from(len).ok());
+    len.ok_or_else(|| S3ErrorCode::MissingContentLength.into())
 }
 
 /// Gathers a body of `len` bytes.
