@@ -25,7 +25,7 @@ const GROUPS: [(&str, &[&str]); 3] = [
             "shred",
         ],
     ),
-    ("Set up and maintain", &["doctor", "keygen", "uploads", "completions", "man"]),
+    ("Set up and maintain", &["doctor", "keygen", "serve", "uploads", "completions", "man"]),
 ];
 
 /// Commands that use no AWS settings, and headings of the options that they ignore.

@@ -31,7 +31,8 @@ Examples:
   aws --endpoint-url http://127.0.0.1:9000 s3 cp report.pdf s3://bucket/
 
   sealwax serve --clients clients.toml --key \"$KEY\" --listen 0.0.0.0:9000 \\
-      --tls-certificate server.pem --tls-key server.key --status 127.0.0.1:9001
+      --tls-certificate server.pem --tls-key server.key \\
+      --status 127.0.0.1:9001
 
 The file of the clients, which only its owner may read:
   [[client]]
