@@ -3,6 +3,7 @@
 mod access_log;
 mod drained_body;
 mod idle_io;
+mod places;
 mod tls;
 
 use std::{
@@ -25,7 +26,7 @@ use s3s::{S3Error, service::S3Service};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::timeout,
 };
@@ -37,6 +38,7 @@ pub use self::{
 use self::{
     drained_body::DrainedBody,
     idle_io::{IdleIo, Turn},
+    places::{Place, Places},
 };
 use crate::{
     context::RequestContext,
@@ -53,7 +55,8 @@ type AnswerBody = CountedBody<s3s::Body>;
 /// Limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// Most connections at a time. More of them wait to be accepted.
+    /// Most connections at a time. For another one, the connection that has waited longest for a
+    /// request is closed.
     pub connections: usize,
     /// Longest time in which a connection's next request must have arrived up to its body, and longest
     /// time without any byte while a body or an answer passes.
@@ -105,26 +108,26 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), InvalidTls> {
         let tls = tls.map(tls::Acceptor::new).transpose()?;
-        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let places = Places::new(self.limits.connections);
         let (closing, _) = watch::channel(false);
         let mut connections = JoinSet::new();
         tokio::pin!(shutdown);
+        // A connection that was accepted and waits for a place.
+        let mut next = None;
         loop {
-            let accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                let place = place.expect("it is never closed");
-                (listener.accept().await, place)
-            };
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                (accepted, place) = accepted => match accepted {
-                    Ok((stream, peer)) => {
-                        let (server, tls, closing) =
-                            (self.clone(), tls.clone(), closing.subscribe());
+                place = places.take(), if next.is_some() => {
+                    let (server, tls, closing) = (self.clone(), tls.clone(), closing.subscribe());
+                    if let Some((stream, peer)) = next.take() {
+                        let place = Arc::new(place);
                         connections.spawn(server.connection(stream, peer, tls, closing, place));
                     }
+                }
+                accepted = listener.accept(), if next.is_none() => match accepted {
+                    Ok(accepted) => next = Some(accepted),
                     Err(error) => {
                         tracing::warn!(%error, "no connection was accepted");
                         // Too many open files: some close meanwhile.
@@ -149,21 +152,27 @@ impl Server {
         peer: SocketAddr,
         tls: Option<tls::Acceptor>,
         closing: watch::Receiver<bool>,
-        place: OwnedSemaphorePermit,
+        place: Arc<Place>,
     ) {
-        let _counted = (self.metrics.connection(), place);
+        let _counted = self.metrics.connection();
         // Without it, small answers wait for more.
         let _ = stream.set_nodelay(true);
         let limits = self.limits;
         let turn = Turn::default();
         let stream = IdleIo::new(stream, turn.clone(), limits.idle, limits.least_rate);
         let served = match tls {
-            None => self.serve(stream, peer, turn, closing).await,
-            Some(tls) => match timeout(limits.idle, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.serve(stream, peer, turn, closing).await,
-                Ok(Err(error)) => Err(error.into()),
-                Err(_) => Ok(()),
-            },
+            None => self.serve(stream, peer, turn, closing, place).await,
+            Some(tls) => {
+                let accepted = tokio::select! {
+                    accepted = timeout(limits.idle, tls.accept(stream)) => accepted.ok(),
+                    () = place.give_way() => None,
+                };
+                match accepted {
+                    Some(Ok(stream)) => self.serve(stream, peer, turn, closing, place).await,
+                    Some(Err(error)) => Err(error.into()),
+                    None => Ok(()),
+                }
+            }
         };
         if let Err(error) = served {
             tracing::debug!(%peer, %error, "a connection failed");
@@ -176,6 +185,7 @@ impl Server {
         peer: SocketAddr,
         turn: Turn,
         mut closing: watch::Receiver<bool>,
+        place: Arc<Place>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -185,14 +195,20 @@ impl Server {
             .half_close(false)
             .pipeline_flush(false);
         let service = service_fn(|request| {
-            let (server, turn) = (self.clone(), turn.clone());
-            async move { Ok::<_, Infallible>(server.answer(request, peer, turn).await) }
+            let (server, turn, place) = (self.clone(), turn.clone(), Arc::clone(&place));
+            place.work();
+            turn.begins();
+            async move { Ok::<_, Infallible>(server.answer(request, peer, turn, place).await) }
         });
         let connection = http.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         tokio::select! {
             served = &mut connection => return Ok(served?),
+            () = place.give_way() => return Ok(()),
             _ = closing.wait_for(|closing| *closing) => {}
+        }
+        if place.is_waiting() {
+            return Ok(());
         }
         connection.as_mut().graceful_shutdown();
         Ok(connection.await?)
@@ -203,6 +219,7 @@ impl Server {
         request: Request<Incoming>,
         peer: SocketAddr,
         turn: Turn,
+        place: Arc<Place>,
     ) -> Response<AnswerBody> {
         let _counted = self.metrics.request();
         let (begun, id) = (Instant::now(), random_name());
@@ -277,6 +294,7 @@ impl Server {
             let body = CountedBody::new(body, move |bytes| metrics.sent(bytes));
             body.on_end(move |sent, complete| {
                 turn.is_clients();
+                place.wait();
                 if let Some(log) = log {
                     log(&access.ended(status, begun.elapsed(), sent, complete));
                 }

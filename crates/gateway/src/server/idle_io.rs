@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -21,17 +21,30 @@ use tokio::{
 
 /// Whose turn it is on a connection. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Turn(Arc<AtomicBool>);
+pub(crate) struct Turn(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    is_gateways: AtomicBool,
+    /// Number of requests that began, and of answers that ended.
+    changes: AtomicU64,
+}
 
 impl Turn {
+    /// A request has begun to arrive.
+    pub(crate) fn begins(&self) {
+        self.0.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A request has arrived whole: the gateway works on it.
     pub(crate) fn is_gateways(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_gateways.store(true, Ordering::Relaxed);
     }
 
     /// The answer has ended: the client sends the next request.
     pub(crate) fn is_clients(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.is_gateways.store(false, Ordering::Relaxed);
+        self.0.changes.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -45,13 +58,22 @@ pub(crate) struct IdleIo<S> {
     timer: Pin<Box<Sleep>>,
     /// Bytes moved since the span began.
     moved: u64,
+    /// Changes of the turn before the span began.
+    changes: u64,
 }
 
 impl<S> IdleIo<S> {
-    /// Watches `stream`: over each `span`, it must move `least_rate` bytes a second while it waits.
+    /// Watches `stream`: over each `span`, it must move `least_rate` bytes a second while it waits. A
+    /// span begins with each request, and with each wait for one.
     pub(crate) fn new(stream: S, turn: Turn, span: Duration, least_rate: u64) -> Self {
         let least = least_rate.saturating_mul(span.as_secs());
-        Self { stream, turn, span, least, timer: Box::pin(sleep(span)), moved: 0 }
+        Self { stream, turn, span, least, timer: Box::pin(sleep(span)), moved: 0, changes: 0 }
+    }
+
+    fn begin_span(&mut self) {
+        self.moved = 0;
+        let next = Instant::now() + self.span;
+        self.timer.as_mut().reset(next);
     }
 
     /// Counts what moved, or checks the time if nothing did.
@@ -69,11 +91,14 @@ impl<S> IdleIo<S> {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
+                let changes = self.turn.0.changes.load(Ordering::Relaxed);
+                if changes != self.changes {
+                    self.changes = changes;
+                    self.begin_span();
+                }
                 ready!(self.timer.as_mut().poll(context));
                 let is_slow = is_for_client && self.moved < self.least;
-                self.moved = 0;
-                let next = Instant::now() + self.span;
-                self.timer.as_mut().reset(next);
+                self.begin_span();
                 if is_slow {
                     let message = "the connection moved too little";
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)));
@@ -97,7 +122,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleIo<S> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         let after = buffer.filled().len();
         // The client is to send something, unless it waits for an answer.
-        let is_for_client = !self.turn.0.load(Ordering::Relaxed);
+        let is_for_client = !self.turn.0.is_gateways.load(Ordering::Relaxed);
         self.watch(context, polled, is_for_client, |()| after - before)
     }
 }
@@ -142,7 +167,10 @@ impl<S> fmt::Debug for IdleIo<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
+        time::timeout,
+    };
 
     use super::*;
 
@@ -174,6 +202,29 @@ mod tests {
         let error = near.read_exact(&mut [0]).await.expect_err("nothing for ten seconds");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(later.await.expect("it ends"));
+    }
+
+    /// Otherwise a connection that was idle before would end in the middle of its request.
+    #[tokio::test(start_paused = true)]
+    async fn each_request_has_a_span_of_its_own() {
+        let (near, mut far) = duplex(1 << 20);
+        let turn = Turn::default();
+        let mut near = IdleIo::new(near, turn.clone(), SPAN, 100);
+        let second = Duration::from_secs(1);
+        for _ in 0..3 {
+            for what in ["the beginning of a request", "its rest"] {
+                let mut byte = [0];
+                let read = timeout(SPAN - second, near.read_exact(&mut byte)).await;
+                assert!(read.is_err(), "{what} may take so long");
+                far.write_all(&[7]).await.expect("room");
+                near.read_exact(&mut byte).await.expect(what);
+                turn.begins();
+            }
+            turn.is_gateways();
+            turn.is_clients();
+        }
+        let error = near.read_exact(&mut [0]).await.expect_err("nothing for ten seconds");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
