@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
@@ -16,6 +16,12 @@ use super::{
     refusal::BodyError,
 };
 use crate::checksums::{ChecksumAlgorithm, Mismatch, Verifier, encode};
+
+/// Pieces shorter than this are handed out together: each costs memory beyond its bytes, and a client
+/// can send a byte at a time.
+const SMALL_PIECE_LEN: usize = 4 << 10;
+/// Length from which small pieces are handed out.
+const GATHERED_LEN: usize = 16 << 10;
 
 /// Checksum that a client announces of the plaintext. Clones share one state with the body.
 #[derive(Debug, Clone, Default)]
@@ -103,6 +109,10 @@ pub(crate) struct VerifiedBody<B> {
     framing: Framing,
     /// Bytes that arrived and are not decoded yet.
     input: Bytes,
+    /// Small pieces that are handed out together.
+    small: BytesMut,
+    /// Piece that comes after them.
+    next: Option<Bytes>,
     /// Piece that completes the payload, until everything is verified.
     last_piece: Option<Bytes>,
     /// Bytes of the payload that have not arrived yet.
@@ -125,6 +135,8 @@ impl<B> VerifiedBody<B> {
             source: Some(Box::pin(source)),
             framing,
             input: Bytes::new(),
+            small: BytesMut::new(),
+            next: None,
             last_piece: None,
             missing: len,
             remaining: len,
@@ -139,6 +151,8 @@ impl<B> VerifiedBody<B> {
             source: None,
             framing: Framing::Plain,
             input: Bytes::new(),
+            small: BytesMut::new(),
+            next: None,
             last_piece: None,
             missing: 0,
             remaining: 0,
@@ -161,6 +175,26 @@ impl<B> VerifiedBody<B> {
             .ok_or(BodyError::InvalidRequest("it has more bytes than announced"))?;
         self.verifier.update(&piece);
         Ok(Some(piece))
+    }
+
+    /// Takes a piece. Returns what can be handed out now.
+    fn gather(&mut self, piece: Bytes) -> Option<Bytes> {
+        if self.missing > 0 && piece.len() < SMALL_PIECE_LEN {
+            let is_full = self.small.len() >= GATHERED_LEN;
+            let gathered = is_full.then(|| self.small.split().freeze());
+            self.small.extend_from_slice(&piece);
+            return gathered;
+        }
+        let slot = match self.missing {
+            0 if piece.is_empty() => return None,
+            0 => &mut self.last_piece,
+            _ => &mut self.next,
+        };
+        *slot = Some(piece);
+        match self.small.is_empty() {
+            true => self.next.take(),
+            false => Some(self.small.split().freeze()),
+        }
     }
 
     /// Verifies everything, after the end of the source.
@@ -194,12 +228,12 @@ where
             if self.source.is_none() {
                 return Poll::Ready(Ok(None));
             }
+            if let Some(piece) = self.next.take() {
+                return Poll::Ready(Ok(Some(piece)));
+            }
             while let Some(piece) = self.next_piece()? {
-                if self.missing > 0 {
+                if let Some(piece) = self.gather(piece) {
                     return Poll::Ready(Ok(Some(piece)));
-                }
-                if !piece.is_empty() {
-                    self.last_piece = Some(piece);
                 }
             }
             let Some(source) = &mut self.source else { return Poll::Ready(Ok(None)) };
@@ -241,7 +275,7 @@ where
             Ok(None) => None,
             Err(error) => {
                 this.source = None;
-                this.last_piece = None;
+                (this.next, this.last_piece) = (None, None);
                 Some(Err(error))
             }
         })

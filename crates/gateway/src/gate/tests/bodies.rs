@@ -128,6 +128,23 @@ fn replace(from: &str, to: &str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {
     }
 }
 
+/// Each piece costs memory beyond its bytes, and the budget counts bytes.
+#[test]
+fn small_chunks_are_handed_out_together() {
+    let payload: Vec<u8> = (0..200_000_u32).map(|it| (it / 7) as u8).collect();
+    for chunk_len in [1, 100, 4_095] {
+        let encoding = Encoding { chunk_len, ..UNSIGNED };
+        for splits in [Vec::new(), vec![1; 3_000], vec![70_000; 20]] {
+            let (pieces, result, digests) = encoding.send(&payload, |it| it, &splits);
+            result.unwrap();
+            assert!(digests.is_complete());
+            assert!(pieces.concat() == payload, "{chunk_len}");
+            let many = payload.len() / (16 << 10) + 2;
+            assert!(pieces.len() <= many, "{chunk_len}: {} pieces", pieces.len());
+        }
+    }
+}
+
 #[test]
 fn all_encodings_are_decoded() {
     let payload: Vec<u8> = (0..200_000_u32).map(|it| (it / 7) as u8).collect();
