@@ -147,12 +147,18 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 /// Starts logging, with the filter of `RUST_LOG`, else of `-v`.
 fn init_logging(args: &GlobalArgs) {
+    // s3s logs whole answers, and the gateway has a log of its own.
     let default = match (args.quiet, args.verbose) {
-        (true, _) => "error",
+        (true, _) => "error,s3s=off",
         // `-v` prints messages about each object, which are not logs.
-        (false, 0 | 1) => "error,sealwax_s3=warn,sealwax_envelope=warn",
-        (false, 2) => "warn,sealwax_s3=debug,sealwax_s3::attempts=warn,sealwax_envelope=debug",
-        (false, _) => "debug,hyper_util=info,rustls=info",
+        (false, 0 | 1) => {
+            "error,sealwax_s3=warn,sealwax_envelope=warn,sealwax_gateway=warn,s3s=off"
+        }
+        (false, 2) => {
+            "warn,sealwax_s3=debug,sealwax_s3::attempts=warn,sealwax_envelope=debug,\
+             sealwax_gateway=debug,s3s=off"
+        }
+        (false, _) => "debug,hyper_util=info,rustls=info,s3s=off",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines =

@@ -17,10 +17,15 @@ use crate::gate::{BodyError, Code};
 /// Answer to a request whose object cannot be opened, whatever the reason.
 const UNREADABLE: &str = "SealedObjectUnreadable";
 
-/// Describes a failure of the sealed client, which is logged.
+/// Describes a failure of the sealed client, which is logged: as a warning, unless the client's request
+/// was the reason.
 pub(crate) fn answer(error: Error) -> S3Error {
-    tracing::warn!(%error, "a request failed");
     let mut answer = describe(&error);
+    let status = answer.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match status.is_server_error() || status == StatusCode::UNPROCESSABLE_ENTITY {
+        true => tracing::warn!(%error, "a request failed"),
+        false => tracing::debug!(%error, "a request failed"),
+    }
     answer.set_source(Box::new(error));
     answer
 }
@@ -157,10 +162,19 @@ pub(crate) fn refused(code: Code, message: impl Into<String>) -> S3Error {
     answer
 }
 
-/// Describes the failure of a body: what the client did wrong, or a broken connection.
+/// Describes the failure of a body: what the client did wrong, an object that is copied and cannot be
+/// read, or a broken connection.
 pub(crate) fn stream_failure(error: StdError) -> S3Error {
-    of_body(&*error)
+    of_source(&*error)
+        .or_else(|| of_body(&*error))
         .unwrap_or_else(|| S3Error::with_message(S3ErrorCode::IncompleteBody, "the body broke off"))
+}
+
+/// Describes a failed put of an object's content: why the content could not be read, or why it could
+/// not be stored.
+pub(crate) fn copy_failure(error: Error) -> S3Error {
+    let source = std::error::Error::source(&error);
+    source.and_then(of_source).unwrap_or_else(|| answer(error))
 }
 
 /// Returns the failure of the body that made a put fail, if it did.
@@ -169,10 +183,24 @@ pub(crate) fn body_failure(error: &Error) -> Option<S3Error> {
 }
 
 fn of_body(error: &(dyn std::error::Error + 'static)) -> Option<S3Error> {
+    let error = cause::<BodyError>(error)?;
+    Some(refused(error.code(), error.to_string()))
+}
+
+fn of_source(error: &(dyn std::error::Error + 'static)) -> Option<S3Error> {
+    let error = cause::<Error>(error)?;
+    tracing::warn!(%error, "the source of a copy could not be read");
+    Some(describe(error))
+}
+
+/// Returns the first error of a type among an error and its causes.
+fn cause<'a, T: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<BodyError>() {
-            return Some(refused(error.code(), error.to_string()));
+        if let Some(error) = error.downcast_ref::<T>() {
+            return Some(error);
         }
         // An I/O error shows the cause of its inner error as its own.
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);

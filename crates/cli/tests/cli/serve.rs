@@ -223,12 +223,14 @@ fn wrong_lists_are_refused_and_the_upload_stays() {
 fn a_failed_put_is_told_and_its_parts_stay() {
     let scene = Scene::new("gateway-failed");
     let missing = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-4000-8000-000000000000";
-    let gateway = Gateway::start_with_key(missing, &[&scene.bucket], &[]);
+    let mut gateway = Gateway::start_with_key(missing, &[&scene.bucket], &[]);
     let client = gateway.client();
     let body = ByteStream::from_static(b"content");
     let single = client.put_object().bucket(&scene.bucket).key(&scene.key).body(body).send();
     let told = (500, "InternalError".to_owned());
     assert_eq!(refusal(run(single)), told);
+    let log = gateway.message();
+    assert!(log.contains("WARN") && log.contains("NotFoundException"), "{log}");
     let id = begin(&client, &scene);
     let first = part(&client, &scene, &id, 1, b"content");
     for _ in 0..2 {
