@@ -67,7 +67,9 @@ operations! {
             writing::put(&service.upstream, &service.uploads, context, request).await
         };
     copy_object(CopyObjectInput) -> CopyObjectOutput as CopyObject:
-        |service, context, request| copying::copy(&service.upstream, context, request).await;
+        |service, context, request| {
+            copying::copy(&service.upstream, &service.uploads, context, request).await
+        };
     delete_object(DeleteObjectInput) -> DeleteObjectOutput as DeleteObject:
         |service, context, request| deleting::one(&service.upstream, request).await;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput as DeleteObjects:

@@ -49,12 +49,12 @@ impl Uploads {
     /// Begins an upload.
     ///
     /// # Errors
-    /// There are too many.
+    /// Too many are open.
     pub(crate) fn begin(&self, upstream: &Upstream, start: Start) -> S3Result<Upload> {
         let mut uploads = self.uploads();
         forget_old(&mut uploads);
         if uploads.len() >= MAX_UPLOADS {
-            return Err(slow_down());
+            forget_ended(&mut uploads)?;
         }
         let id = format!("{}-{}", self.0.instance, random_name());
         let record = self.0.records.as_ref().map(|directory| directory.join(&id));
@@ -148,6 +148,12 @@ impl Uploads {
         }
     }
 
+    /// Returns a new path for the record of an upload in the store, if there are records.
+    pub(crate) fn new_record(&self) -> Option<PathBuf> {
+        let name = format!("{}-{}.upload", self.0.instance, random_name());
+        self.0.records.as_ref().map(|directory| directory.join(name))
+    }
+
     /// Returns the number of bytes in memory that bodies take, over all requests.
     pub(crate) fn memory(&self) -> u64 {
         let PartStore { budget, puts, .. } = &self.0.store;
@@ -179,6 +185,8 @@ impl Uploads {
 /// Returns how many there were.
 pub(crate) async fn sweep(client: &SealedClient, directory: &Path) -> std::io::Result<usize> {
     let mut swept = 0;
+    // Records that were not complete, and so have no upload with a part.
+    sealwax_files::remove_leftovers(directory)?;
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         if path.extension().is_none_or(|extension| extension != "upload") {
@@ -216,6 +224,20 @@ fn forget_old(uploads: &mut HashMap<String, Upload>) {
     });
 }
 
+/// Forgets the upload that ended longest ago.
+///
+/// # Errors
+/// All are open.
+fn forget_ended(uploads: &mut HashMap<String, Upload>) -> S3Result<()> {
+    let ended = uploads.iter().filter_map(|(id, upload)| match upload.last_used() {
+        (used, true) => Some((used, id.clone())),
+        (_, false) => None,
+    });
+    let (_, id) = ended.min().ok_or_else(slow_down)?;
+    uploads.remove(&id);
+    Ok(())
+}
+
 /// Returns 128 random bits in hexadecimal.
 pub(crate) fn random_name() -> String {
     let mut bytes = [0_u8; 16];
@@ -226,5 +248,52 @@ pub(crate) fn random_name() -> String {
 impl fmt::Debug for Uploads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Uploads").field("instance", &self.0.instance).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::config::{BehaviorVersion, Region};
+    use sealwax_s3::{Attributes, envelope::LocalKeyring};
+
+    use super::*;
+    use crate::budget::Budget;
+
+    /// A client that completes ten thousand uploads within an hour can begin more.
+    #[tokio::test]
+    async fn ended_uploads_make_room_for_new_ones() {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::from_static("us-east-1"));
+        let keyring = LocalKeyring::new("key", &mut [7; 32]).expect("a key");
+        let s3 = aws_sdk_s3::Client::from_conf(config.build());
+        let upstream = Upstream::new(SealedClient::builder(s3, keyring).build(), Vec::new());
+        let budget = || Budget::new(1 << 20);
+        let store = PartStore { budget: budget(), puts: budget(), spool: None };
+        let uploads = Uploads::new(store, None);
+        let begin = || {
+            let start = Start {
+                client: "client".into(),
+                bucket: "bucket".into(),
+                key: "key".into(),
+                attributes: Attributes::default(),
+                metadata: Vec::new(),
+                checksum: None,
+                is_checksum_of_whole: false,
+            };
+            uploads.begin(&upstream, start)
+        };
+        let begun: Vec<_> = (0..4).map(|_| begin().expect("room")).collect();
+        let forget = || forget_ended(&mut uploads.uploads());
+        assert_eq!(forget().expect_err("all are open").code(), &S3ErrorCode::SlowDown);
+        for upload in &begun[1..3] {
+            upload.abort().expect("it is open");
+        }
+        let find = |upload: &Upload| uploads.find(upload.id(), "client", "bucket", "key");
+        forget().expect("one has ended");
+        assert!(find(&begun[1]).is_err() && find(&begun[2]).is_ok(), "the first one");
+        forget().expect("another one");
+        assert_eq!(forget().expect_err("all are open").code(), &S3ErrorCode::SlowDown);
+        assert!(find(&begun[0]).is_ok() && find(&begun[3]).is_ok());
     }
 }

@@ -16,8 +16,9 @@ use sealwax_s3::{Attributes, ErrorKind, ObjectInfo, PlaintextSource, PutOutput};
 use crate::{
     context::RequestContext,
     entity_tag,
-    failure::{answer, invalid},
+    failure::{answer, copy_failure, invalid},
     gate::CopySource,
+    multipart::Uploads,
     operations::{
         conditions::{Conditions, on_read},
         reading::encrypted,
@@ -44,6 +45,7 @@ pub(crate) fn source<'a>(
 /// Copies an object.
 pub(crate) async fn copy(
     upstream: &Upstream,
+    uploads: &Uploads,
     context: &RequestContext,
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
@@ -120,8 +122,8 @@ pub(crate) async fn copy(
             wanted.tagging = Some(tagging::query(upstream, &input.bucket, &input.key).await?);
         }
         let own = if replaces { own } else { info.metadata.clone() };
-        let stored =
-            rewritten(upstream, source, &info, wanted, own, (if_match, if_none_match)).await?;
+        let conditions = (if_match, if_none_match);
+        let stored = rewritten((upstream, uploads), source, &info, wanted, own, conditions).await?;
         return Ok(S3Response::new(CopyObjectOutput {
             copy_object_result: Some(CopyObjectResult {
                 e_tag: stored.e_tag.as_deref().map(entity_tag::shown),
@@ -179,7 +181,7 @@ pub(crate) async fn copy(
 
 /// Seals an object again in its place, with other attributes.
 async fn rewritten(
-    upstream: &Upstream,
+    (upstream, uploads): (&Upstream, &Uploads),
     source: &CopySource,
     info: &ObjectInfo,
     attributes: Attributes,
@@ -203,11 +205,14 @@ async fn rewritten(
     for (name, value) in metadata {
         put = put.metadata(name, value);
     }
+    if let Some(record) = uploads.new_record() {
+        put = put.record(record);
+    }
     if let Some(e_tag) = if_match {
         put = put.if_match(e_tag);
     }
     if let Some(e_tag) = if_none_match {
         put = put.if_none_match(e_tag);
     }
-    put.send().await.map_err(answer)
+    put.send().await.map_err(copy_failure)
 }

@@ -57,6 +57,9 @@ pub(crate) async fn put(
     if let Some(condition) = &input.if_none_match {
         put = put.if_none_match(entity_tag::stored(condition));
     }
+    if let Some(record) = uploads.new_record() {
+        put = put.record(record);
+    }
     let _room = uploads.wait_for_room(len.min(upstream.part_len())).await?;
     let put = match len <= MAX_GATHERED {
         true => put.body(gathered(body, len).await?),
