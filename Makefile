@@ -41,6 +41,13 @@ gateway-conformance: ## run boto3's requests directly and through the gateway, o
 	cargo build --locked --workspace --bin sealwax
 	@$(servers) tests/gateway/run.sh "$(target)/debug/sealwax"
 
+.PHONY: gateway-soak
+gateway-soak: ## 500 clients for two minutes, idle connections and kill -9 against the gateway; RELEASE=1: a release build
+	@echo '==> build the command and its clients'
+	cargo build --locked --workspace --bin sealwax --bin gateway_soak $(if $(RELEASE),--release)
+	@echo '==> the gateway under load'
+	@$(servers) "$(target)/$(if $(RELEASE),release,debug)/gateway_soak" "$(target)/$(if $(RELEASE),release,debug)/sealwax"
+
 .PHONY: matrix
 matrix: ## run the main commands against other S3 stores, into docs/STORES.md; STORES="moto": only print (needs go, java, mvn)
 	@echo '==> build the command'
