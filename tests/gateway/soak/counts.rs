@@ -39,7 +39,7 @@ impl Counts {
     pub(crate) fn answered(&self, operation: &str, took: Duration) {
         self.add(format!("requests: {operation}"), 1);
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.most("longest request in ms", took);
+        self.most(format!("longest in ms: {operation}"), took);
     }
 
     /// Records something that must not be.

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -128,8 +127,7 @@ pub(crate) async fn check(soak: &Soak, sealwax: &str, objects: &[Object]) {
     }
     let folder = TempDir::new().expect("a folder");
     let from = format!("s3://{}/{}/killed/", soak.bucket, soak.prefix);
-    let got = Command::new(sealwax)
-        .args(Process::servers())
+    let got = Process::command(sealwax)
         .args(["get", &from])
         .arg(folder.path())
         .args(["--recursive", "--key", &east().key.to_string()])

@@ -1,4 +1,4 @@
-//! `sealwax serve` under load, in front of SeaweedFS and with LocalStack as KMS.
+//! `sealwax serve` under load, in front of SeaweedFS over TLS and with LocalStack as KMS.
 //!
 //! `gateway_soak SEALWAX` runs the command at that path, in three phases:
 //!

@@ -1,7 +1,7 @@
 //! The command, as a process.
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
@@ -25,6 +25,8 @@ use crate::counts::Counts;
 
 const ACCESS_KEY: &str = "gateway-soak";
 const SECRET_KEY: &str = "secret-of-the-gateway-soak";
+/// Without a fixed threshold, glibc keeps long buffers that were freed.
+const MMAP_THRESHOLD: &str = "1048576";
 /// Longest time for the end after SIGTERM.
 const END: Duration = Duration::from_secs(60);
 
@@ -57,15 +59,19 @@ impl Process {
         this
     }
 
-    /// Returns the arguments of each call of the command, with the servers of the tests.
-    pub(crate) fn servers() -> [String; 4] {
-        let variable = |name: &str| std::env::var(name).expect("run it under with-servers.sh");
-        [
-            "--endpoint-url".into(),
-            variable("SEALWAX_TEST_SEAWEEDFS_URL"),
-            "--kms-endpoint-url".into(),
-            variable("SEALWAX_TEST_LOCALSTACK_URL"),
-        ]
+    /// Returns a call of the command, with the servers of the tests. SeaweedFS is reached over TLS, as
+    /// Amazon S3 is, and the allocator is set as docs/GATEWAY.md recommends.
+    pub(crate) fn command(sealwax: &str) -> Command {
+        let variable = |name: &str| {
+            env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run make gateway-soak"))
+        };
+        let mut command = Command::new(sealwax);
+        command
+            .args(["--endpoint-url", &variable("SEALWAX_TEST_SEAWEEDFS_TLS_URL")])
+            .args(["--kms-endpoint-url", &variable("SEALWAX_TEST_LOCALSTACK_URL")])
+            .env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tls/ca.pem"))
+            .env("MALLOC_MMAP_THRESHOLD_", MMAP_THRESHOLD);
+        command
     }
 
     fn spool(&self) -> PathBuf {
@@ -76,8 +82,7 @@ impl Process {
     /// serves.
     pub(crate) fn restart(&mut self) {
         assert!(self.child.is_none(), "it runs");
-        let mut child = Command::new(&self.sealwax)
-            .args(Self::servers())
+        let mut child = Self::command(&self.sealwax)
             .args(["serve", "--listen", self.url.trim_start_matches("http://")])
             .args(["--key", &east().key.to_string(), "--memory", &self.memory.to_string()])
             .arg("--clients")
