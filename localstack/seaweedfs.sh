@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Runs SeaweedFS, a second S3 implementation, on 127.0.0.1:${SEALWAX_SEAWEEDFS_PORT:-8333}. Unlike LocalStack, it checks
-# signatures and honours If-Match on CopyObject's destination. It also uses the next four ports, and the four ports that
-# are 10000 higher; the fourth is for HTTPS, by the certificate of tests/tls. Access key and secret: test, test. Each start
-# creates an empty store.
+# signatures and honours If-Match on CopyObject's destination. It also uses the next three ports, and the four ports that
+# are 10000 higher. Access key and secret: test, test. Each start creates an empty store.
 #
 #   start    starts it unless it runs           stop    stops it and deletes its data
 #   status   exits 0 if it runs, 1 if not       logs    prints its log
@@ -36,7 +35,6 @@ start() {
         require_free_port "$((port + offset))" SEALWAX_SEAWEEDFS_PORT
         require_free_port "$((port + offset + 10000))" SEALWAX_SEAWEEDFS_PORT
     done
-    require_free_port "$((port + 4))" SEALWAX_SEAWEEDFS_PORT
     ensure_venv "$venv" "$root/localstack/seaweedfs-requirements.txt"
     forget_data
     mkdir -p "$state/data" "$state/tmp"
@@ -62,7 +60,6 @@ JSON
         -volume.port="$((port + 2))" -volume.max=700 -volume.preStopSeconds=0
         -filer.port="$((port + 3))" -filer.localSocket=tmp/filer.sock
         -s3 -s3.port="$port" -s3.config=s3.json -s3.autoCreateBucket=false
-        -s3.port.https="$((port + 4))" -s3.cert.file="$root/tests/tls/server.pem" -s3.key.file="$root/tests/tls/server.key"
         -s3.port.iceberg=0 -s3.port.lance=0 -s3.localSocket=tmp/s3.sock
     )
     TMPDIR=$state/tmp launch "$state" "$port" "$venv/bin/weed" -logtostderr=true server "${options[@]}"
@@ -98,7 +95,7 @@ status)
     }
     ;;
 *)
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

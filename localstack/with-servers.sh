@@ -67,11 +67,8 @@ if [ "$with_seaweedfs" = yes ]; then
         "$seaweedfs" status 2>/dev/null || stop_seaweedfs=yes
         "$seaweedfs" start
         SEALWAX_TEST_SEAWEEDFS_URL=http://127.0.0.1:${SEALWAX_SEAWEEDFS_PORT:-8333}
-        SEALWAX_TEST_SEAWEEDFS_TLS_URL=https://127.0.0.1:$((${SEALWAX_SEAWEEDFS_PORT:-8333} + 4))
     fi
     export SEALWAX_TEST_SEAWEEDFS_URL
-    # Only `make gateway-soak` needs it.
-    [ -z "${SEALWAX_TEST_SEAWEEDFS_TLS_URL:-}" ] || export SEALWAX_TEST_SEAWEEDFS_TLS_URL
     # Amazon's S3 Encryption Client for Python, which the interoperability tests drive.
     ensure_venv "$servers_dir/s3ec/venv" "$root/tests/interop/python/requirements.txt"
     export SEALWAX_TEST_S3EC_PYTHON="$servers_dir/s3ec/venv/bin/python $root/tests/interop/python/peer.py"

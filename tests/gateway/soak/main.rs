@@ -1,4 +1,4 @@
-//! `sealwax serve` under load, in front of SeaweedFS over TLS and with LocalStack as KMS.
+//! `sealwax serve` under load, in front of SeaweedFS and with LocalStack as KMS.
 //!
 //! `gateway_soak SEALWAX` runs the command at that path, in three phases:
 //!
@@ -17,7 +17,7 @@
 //! | `SEALWAX_SOAK_UPLOADS` | 100 | those of them that hold multipart uploads open |
 //! | `SEALWAX_SOAK_READERS` | 100 | those of them that read slowly |
 //! | `SEALWAX_SOAK_KILLS` | 20 | number of kills |
-//! | `SEALWAX_SOAK_MEMORY` | 64 | `--memory` in MiB |
+//! | `SEALWAX_SOAK_MEMORY` | 32 | `--memory` in MiB |
 //! | `SEALWAX_SOAK_LIMIT` | 256 | most resident memory of the command in MiB |
 //! | `SEALWAX_SOAK_SEED` | drawn | seed of all choices |
 
@@ -66,7 +66,7 @@ impl Settings {
             uploads: count("UPLOADS", 100),
             readers: count("READERS", 100),
             kills: count("KILLS", 20),
-            memory: number("MEMORY").unwrap_or(64),
+            memory: number("MEMORY").unwrap_or(32),
             limit: number("LIMIT").unwrap_or(256),
             seed: number("SEED").unwrap_or(now.as_secs()),
         }

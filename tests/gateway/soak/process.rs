@@ -59,17 +59,16 @@ impl Process {
         this
     }
 
-    /// Returns a call of the command, with the servers of the tests. SeaweedFS is reached over TLS, as
-    /// Amazon S3 is, and the allocator is set as docs/GATEWAY.md recommends.
+    /// Returns a call of the command, with the servers of the tests, and the allocator set as
+    /// docs/GATEWAY.md recommends.
     pub(crate) fn command(sealwax: &str) -> Command {
         let variable = |name: &str| {
             env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run make gateway-soak"))
         };
         let mut command = Command::new(sealwax);
         command
-            .args(["--endpoint-url", &variable("SEALWAX_TEST_SEAWEEDFS_TLS_URL")])
+            .args(["--endpoint-url", &variable("SEALWAX_TEST_SEAWEEDFS_URL")])
             .args(["--kms-endpoint-url", &variable("SEALWAX_TEST_LOCALSTACK_URL")])
-            .env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tls/ca.pem"))
             .env("MALLOC_MMAP_THRESHOLD_", MMAP_THRESHOLD);
         command
     }
