@@ -83,8 +83,12 @@ def operations_that_are_refused(t):
         t.demand(operation, answer.outcome, NOT_IMPLEMENTED)
     for operation, parameters in OBJECT_OPERATIONS.items():
         t.demand(operation, t.at(operation, **parameters).outcome, NOT_IMPLEMENTED)
-    answer = call(t.s3.create_bucket, Bucket=f"{t.bucket}-new")
-    t.demand("create_bucket", answer.outcome, NOT_IMPLEMENTED)
+    for name, outcome in (
+        (t.bucket, "409 BucketAlreadyOwnedByYou"),
+        (f"{t.bucket}-missing", NOT_IMPLEMENTED),
+        (f"{t.bucket}-new", "403 AccessDenied"),
+    ):
+        t.demand(f"create_bucket of {name}", call(t.s3.create_bucket, Bucket=name).outcome, outcome)
     t.demand("content after them", t.content(), digest(b"content"))
 
 

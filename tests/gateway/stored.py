@@ -83,6 +83,14 @@ def stored_attributes(t):
         [stored["Metadata"].get("a"), any(it.startswith("sealwax") for it in stored["Metadata"])],
         ["1", True],
     )
+    # Clients repeat what HEAD told them. The store's own encryption by KMS is another matter.
+    t.put(data, "repeated", ServerSideEncryption=through.get("ServerSideEncryption"))
+    repeated = call(t.settings.upstream.head_object, Bucket=t.bucket, Key=t.key("repeated"))
+    t.demand(
+        "encryption that is repeated",
+        [repeated.outcome, repeated.get("ServerSideEncryption")],
+        ["200", stored.get("ServerSideEncryption")],
+    )
     t.demand("length through the gateway", through.get("ContentLength"), len(data))
     t.demand("length upstream", stored.get("ContentLength", 0) > len(data), True)
 

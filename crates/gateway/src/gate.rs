@@ -42,7 +42,7 @@ pub(crate) use self::{
     target::CopySource,
 };
 use crate::{
-    checksums::{ChecksumAlgorithm, Verifier, decode_md5},
+    checksums::{ChecksumAlgorithm, Verifier, decode_md5, encode},
     clients::{ClientCredentials, Clients},
     names::is_hidden,
 };
@@ -83,8 +83,8 @@ const CONSUMED: [&str; 11] = [
     "x-amz-te",
     "x-amz-trailer",
 ];
-/// Headers that presigned URLs of some SDKs have as query parameters. They change nothing that is
-/// stored, and the query is signed.
+/// Headers that presigned URLs of some SDKs have as query parameters, like checksums. They change
+/// nothing that is stored, and the query is signed.
 const HOISTED: [&str; 2] = ["x-amz-checksum-mode", "x-amz-user-agent"];
 
 /// Settings of the gate.
@@ -266,8 +266,20 @@ fn host_of(uri: &Uri, headers: &HeaderMap) -> Result<String, Refusal> {
 }
 
 fn move_to_headers(query: &mut Query, headers: &mut HeaderMap) -> Result<(), Refusal> {
-    for name in HOISTED {
-        let Some(value) = query.take(name) else { continue };
+    let mut take = |name| query.take_header(name).map(|value| (name, value));
+    let mut moved: Vec<_> = HOISTED.into_iter().filter_map(&mut take).collect();
+    let algorithm = take("x-amz-sdk-checksum-algorithm");
+    let checksums = ChecksumAlgorithm::ALL.into_iter().filter_map(|algorithm| {
+        // Without a body to sign, the SDK for JavaScript signs the checksum of an empty one. S3
+        // ignores it.
+        let of_nothing = encode(&algorithm.hasher().finish());
+        take(algorithm.header()).filter(|(_, value)| *value != of_nothing)
+    });
+    let checksums: Vec<_> = checksums.collect();
+    if !checksums.is_empty() {
+        moved.extend(checksums.into_iter().chain(algorithm));
+    }
+    for (name, value) in moved {
         let Ok(value) = HeaderValue::try_from(value) else {
             return refuse(Code::InvalidArgument, format!("{name} is not a valid header"));
         };

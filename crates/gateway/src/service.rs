@@ -48,6 +48,8 @@ operations! {
         |service, context, _request| buckets::list(&service.upstream, &context.client).await;
     head_bucket(HeadBucketInput) -> HeadBucketOutput as HeadBucket:
         |service, context, request| buckets::head(&service.upstream, request).await;
+    create_bucket(CreateBucketInput) -> CreateBucketOutput as CreateBucket:
+        |service, context, request| buckets::create(&service.upstream, request).await;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput as GetBucketLocation:
         |service, context, request| buckets::location(&service.upstream, request).await;
     get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput as GetBucketVersioning:

@@ -13,6 +13,7 @@ use super::{
 pub(crate) enum Operation {
     ListBuckets,
     HeadBucket,
+    CreateBucket,
     GetBucketLocation,
     GetBucketVersioning,
     ListObjects,
@@ -102,15 +103,18 @@ const MAX_DELETE_LEN: u64 = 2 << 20;
 /// Maximum length of the list of 10,000 parts that `CompleteMultipartUpload` takes: 4 MiB. A part
 /// with a SHA-256 checksum takes 250 bytes with blanks.
 const MAX_COMPLETE_LEN: u64 = 4 << 20;
+/// Maximum length of a bucket's configuration, which names a Region and tags: 64 KiB.
+const MAX_BUCKET_LEN: u64 = 64 << 10;
 /// Maximum length of ten tags: 64 KiB.
 const MAX_TAGS_LEN: u64 = 64 << 10;
 
 impl Operation {
     /// All operations.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::ListBuckets,
         Self::HeadBucket,
+        Self::CreateBucket,
         Self::GetBucketLocation,
         Self::GetBucketVersioning,
         Self::ListObjects,
@@ -139,6 +143,7 @@ impl Operation {
         match self {
             Self::ListBuckets => "ListBuckets",
             Self::HeadBucket => "HeadBucket",
+            Self::CreateBucket => "CreateBucket",
             Self::GetBucketLocation => "GetBucketLocation",
             Self::GetBucketVersioning => "GetBucketVersioning",
             Self::ListObjects => "ListObjects",
@@ -178,7 +183,8 @@ impl Operation {
             | Self::GetObject
             | Self::GetObjectTagging
             | Self::ListParts => false,
-            Self::DeleteObjects
+            Self::CreateBucket
+            | Self::DeleteObjects
             | Self::PutObject
             | Self::CopyObject
             | Self::DeleteObject
@@ -215,6 +221,7 @@ impl Operation {
             Self::DeleteObjects => BodyKind::Xml(MAX_DELETE_LEN),
             Self::CompleteMultipartUpload => BodyKind::Xml(MAX_COMPLETE_LEN),
             Self::PutObjectTagging => BodyKind::Xml(MAX_TAGS_LEN),
+            Self::CreateBucket => BodyKind::Xml(MAX_BUCKET_LEN),
             _ => BodyKind::Empty,
         }
     }
@@ -234,7 +241,7 @@ impl Operation {
     pub(crate) fn query_parameters(self) -> &'static [&'static str] {
         match self {
             Self::ListBuckets => &["bucket-region", "continuation-token", "max-buckets", "prefix"],
-            Self::HeadBucket => &[],
+            Self::HeadBucket | Self::CreateBucket => &[],
             Self::GetBucketLocation => &["location"],
             Self::GetBucketVersioning => &["versioning"],
             Self::ListObjects => &["delimiter", "encoding-type", "marker", "max-keys", "prefix"],
@@ -296,6 +303,13 @@ impl Operation {
     /// Returns the lists of allowed `x-amz-*` headers.
     fn header_lists(self) -> [&'static [&'static str]; 4] {
         match self {
+            // It is refused, whatever they say.
+            Self::CreateBucket => [
+                EVERYWHERE,
+                &["x-amz-acl", "x-amz-bucket-object-lock-enabled", "x-amz-object-ownership"],
+                &[],
+                &[],
+            ],
             Self::HeadObject => [EVERYWHERE, &["x-amz-checksum-mode"], &[], &[]],
             Self::GetObject => [
                 EVERYWHERE,
@@ -380,6 +394,7 @@ impl Operation {
         let operation = match (method.as_str(), target.bucket.is_some(), target.key.is_some()) {
             ("GET", false, _) => Some(Self::ListBuckets),
             ("HEAD", true, false) => Some(Self::HeadBucket),
+            ("PUT", true, false) if query.pairs().next().is_none() => Some(Self::CreateBucket),
             ("GET", true, false) if has("location") => Some(Self::GetBucketLocation),
             ("GET", true, false) if has("versioning") => Some(Self::GetBucketVersioning),
             ("GET", true, false) if has("uploads") => Some(Self::ListMultipartUploads),
@@ -463,7 +478,6 @@ fn refuse_unknown<T>(method: &Method, target: &Target, query: &Query) -> Result<
         return refuse_parameter(name);
     }
     match (method.as_str(), target.bucket.is_some(), target.key.is_some()) {
-        ("PUT", true, false) => refuse(Code::NotImplemented, "the gateway creates no buckets"),
         ("DELETE", true, false) => refuse(Code::NotImplemented, "the gateway deletes no buckets"),
         _ => refuse(Code::MethodNotAllowed, "the resource has no such method"),
     }

@@ -45,6 +45,13 @@ impl Query {
         Some(self.pairs.remove(at).1)
     }
 
+    /// Removes a parameter that stands for a header, whose letter case does not matter, and returns its
+    /// value.
+    pub(super) fn take_header(&mut self, name: &str) -> Option<String> {
+        let at = self.pairs.iter().position(|(other, _)| other.eq_ignore_ascii_case(name))?;
+        Some(self.pairs.remove(at).1)
+    }
+
     /// Returns names and values.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use s3s::{
-    S3Request, S3Response, S3Result,
+    S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
-        Bucket, BucketLocationConstraint, BucketVersioningStatus, GetBucketLocationInput,
-        GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
-        HeadBucketInput, HeadBucketOutput, ListBucketsOutput,
+        Bucket, BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput,
+        CreateBucketOutput, GetBucketLocationInput, GetBucketLocationOutput,
+        GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput,
+        ListBucketsOutput,
     },
 };
 
@@ -45,20 +46,38 @@ pub(crate) async fn head(
     upstream: &Upstream,
     request: S3Request<HeadBucketInput>,
 ) -> S3Result<S3Response<HeadBucketOutput>> {
-    let bucket = request.input.bucket;
+    let bucket_region = region_of(upstream, request.input.bucket).await?;
+    Ok(S3Response::new(HeadBucketOutput { bucket_region, ..HeadBucketOutput::default() }))
+}
+
+/// Refuses to create a bucket. rclone and others try that before their first upload, and go on if
+/// they are told that they own the bucket.
+pub(crate) async fn create(
+    upstream: &Upstream,
+    request: S3Request<CreateBucketInput>,
+) -> S3Result<S3Response<CreateBucketOutput>> {
+    let (code, message) = match region_of(upstream, request.input.bucket).await {
+        Ok(_) => (S3ErrorCode::BucketAlreadyOwnedByYou, "the bucket exists, and you may use it"),
+        Err(error) if error.code() == &S3ErrorCode::NoSuchBucket => {
+            (S3ErrorCode::NotImplemented, "the gateway creates no buckets")
+        }
+        Err(error) => return Err(error),
+    };
+    Err(S3Error::with_message(code, message))
+}
+
+/// Returns the Region of a bucket, if it exists and the store tells.
+async fn region_of(upstream: &Upstream, bucket: String) -> S3Result<Option<String>> {
     let target = format!("s3://{bucket}");
     let output =
         upstream.client().s3().head_bucket().bucket(bucket).send().await.map_err(|error| {
             let mut answer = store_answer(upstream.client(), "HeadBucket", &target, &error);
-            if answer.code() == &s3s::S3ErrorCode::NoSuchKey {
-                answer.set_code(s3s::S3ErrorCode::NoSuchBucket);
+            if answer.code() == &S3ErrorCode::NoSuchKey {
+                answer.set_code(S3ErrorCode::NoSuchBucket);
             }
             answer
         })?;
-    Ok(S3Response::new(HeadBucketOutput {
-        bucket_region: output.bucket_region,
-        ..HeadBucketOutput::default()
-    }))
+    Ok(output.bucket_region)
 }
 
 /// Tells a bucket's Region.
@@ -68,10 +87,17 @@ pub(crate) async fn location(
 ) -> S3Result<S3Response<GetBucketLocationOutput>> {
     let bucket = request.input.bucket;
     let target = format!("s3://{bucket}");
-    let output = upstream.client().s3().get_bucket_location().bucket(bucket).send().await;
-    let output = output
-        .map_err(|error| store_answer(upstream.client(), "GetBucketLocation", &target, &error))?;
-    let region = output.location_constraint.map(|region| region.as_str().to_owned());
+    let output = upstream.client().s3().get_bucket_location().bucket(&bucket).send().await;
+    let region = match output {
+        Ok(output) => output.location_constraint.map(|region| region.as_str().to_owned()),
+        // SeaweedFS answers with another document.
+        Err(error) if error.raw_response().is_some_and(|it| it.status().is_success()) => {
+            region_of(upstream, bucket).await?
+        }
+        Err(error) => {
+            return Err(store_answer(upstream.client(), "GetBucketLocation", &target, &error));
+        }
+    };
     Ok(S3Response::new(GetBucketLocationOutput {
         location_constraint: region
             .filter(|region| !region.is_empty())

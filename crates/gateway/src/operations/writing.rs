@@ -178,7 +178,12 @@ impl From<RequestedAttributes> for Attributes {
         let content_type = requested.content_type.filter(|kind| !kind.is_empty());
         attributes.content_type = content_type.or_else(|| Some(DEFAULT_TYPE.to_owned()));
         attributes.bucket_key_enabled = requested.bucket_key_enabled;
-        let encryption = requested.server_side_encryption;
+        // Clients repeat what the gateway says of each object, which the store need not have. A
+        // client that wants the store's encryption by KMS names the key.
+        let has_key = requested.ssekms_key_id.is_some() || requested.bucket_key_enabled.is_some();
+        let encryption = requested
+            .server_side_encryption
+            .filter(|kind| has_key || kind.as_str() != ServerSideEncryption::AWS_KMS);
         attributes.server_side_encryption =
             encryption.map(|kind| types::ServerSideEncryption::from(kind.as_str()));
         attributes.ssekms_key_id = requested.ssekms_key_id;

@@ -145,6 +145,7 @@ def of_clients():
         calls = [
             ("ListBuckets", {}, b""),
             ("HeadBucket", {"Bucket": "bucket-1"}, b""),
+            ("CreateBucket", {"Bucket": "bucket-1", "CreateBucketConfiguration": {"LocationConstraint": REGION}}, None),
             ("GetBucketLocation", {"Bucket": "bucket-1"}, b""),
             ("GetBucketVersioning", {"Bucket": "bucket-1"}, b""),
             ("ListObjects", {"Bucket": "bucket-1", "Prefix": "a b+c", "Delimiter": "/"}, b""),

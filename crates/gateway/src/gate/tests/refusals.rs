@@ -1,6 +1,7 @@
 //! Refusals before any of the body is read.
 
 use super::*;
+use crate::checksums::encode;
 
 fn get() -> TestRequest {
     TestRequest::new("GET", "/bucket-1/key")
@@ -292,6 +293,47 @@ fn two_harmless_headers_of_presigned_urls_are_query_parameters() {
     assert_eq!(code(presigned(on_put, "60")), Code::NotImplemented);
     let both = TestRequest::new("GET", uri).with("x-amz-checksum-mode", "ENABLED");
     assert_eq!(code(presigned(both, "60")), Code::InvalidArgument);
+    // The SDK for Go writes names with capitals.
+    let uri = "/bucket-1/key?X-Amz-Checksum-Mode=ENABLED&x-id=GetObject";
+    let admitted = presigned(TestRequest::new("GET", uri), "60").unwrap();
+    assert_eq!(admitted.request.uri(), "/bucket-1/key");
+    assert_eq!(admitted.request.headers()["x-amz-checksum-mode"], "ENABLED");
+    let twice = "/bucket-1/key?X-Amz-Checksum-Mode=ENABLED&x-amz-checksum-mode=ENABLED";
+    assert_eq!(code(presigned(TestRequest::new("GET", twice), "60")), Code::NotImplemented);
+}
+
+/// Receives the body of a presigned PUT with these parameters.
+fn presigned_put(parameters: &str, body: &[u8]) -> Result<(), Code> {
+    let request = TestRequest::new("PUT", &format!("/bucket-1/key?{parameters}")).body(body);
+    let admitted = presigned(request, "60").map_err(|refusal| refusal.code())?;
+    assert_eq!(admitted.request.uri(), "/bucket-1/key");
+    read(admitted.request.into_body()).1
+}
+
+#[test]
+fn checksums_of_presigned_urls_are_verified_unless_they_are_of_no_body() {
+    let body = b"body";
+    for algorithm in ChecksumAlgorithm::ALL {
+        let parameters = |bytes: &[u8]| {
+            let mut hasher = algorithm.hasher();
+            hasher.update(bytes);
+            let value = percent::encode(&encode(&hasher.finish()));
+            format!(
+                "{}={value}&x-amz-sdk-checksum-algorithm={}",
+                algorithm.header(),
+                algorithm.name()
+            )
+        };
+        assert_eq!(presigned_put(&parameters(b""), body), Ok(()), "{algorithm}");
+        assert_eq!(presigned_put(&parameters(body), body), Ok(()), "{algorithm}");
+        assert_eq!(presigned_put(&parameters(b"other"), body), Err(Code::BadDigest), "{algorithm}");
+        let on_get = format!("/bucket-1?list-type=2&{}", parameters(body));
+        assert_eq!(code(presigned(TestRequest::new("GET", &on_get), "60")), Code::NotImplemented);
+    }
+    assert_eq!(presigned_put("x-amz-sdk-checksum-algorithm=CRC32", body), Ok(()));
+    let two = "x-amz-checksum-crc32=AAAAAQ%3D%3D&x-amz-checksum-crc32c=AAAAAQ%3D%3D";
+    assert_eq!(presigned_put(two, body), Err(Code::InvalidRequest));
+    assert_eq!(presigned_put("x-amz-checksum-crc32=x", body), Err(Code::InvalidRequest));
 }
 
 #[test]
