@@ -17,14 +17,15 @@ use crate::gate::{BodyError, Code};
 /// Answer to a request whose object cannot be opened, whatever the reason.
 const UNREADABLE: &str = "SealedObjectUnreadable";
 
-/// Describes a failure of the sealed client, which is logged: as a warning, unless the client's request
-/// was the reason.
+/// Describes a failure of the sealed client, which is logged with its causes: as a warning if the client
+/// is not told the reason.
 pub(crate) fn answer(error: Error) -> S3Error {
     let mut answer = describe(&error);
     let status = answer.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match status.is_server_error() || status == StatusCode::UNPROCESSABLE_ENTITY {
-        true => tracing::warn!(%error, "a request failed"),
-        false => tracing::debug!(%error, "a request failed"),
+    let causes: &(dyn std::error::Error + 'static) = &error;
+    match status.is_server_error() || matches!(status.as_u16(), 403 | 422) {
+        true => tracing::warn!(error = causes, "a request failed"),
+        false => tracing::debug!(error = causes, "a request failed"),
     }
     answer.set_source(Box::new(error));
     answer

@@ -243,6 +243,12 @@ fn a_failed_put_is_told_and_its_parts_stay() {
     assert_eq!(run(listed).expect("it is open").parts().len(), 1);
     let abort = client.abort_multipart_upload().bucket(&scene.bucket).key(&scene.key);
     run(abort.upload_id(&id).send()).expect("aborted");
+    // The answer names the log, so the log has the causes.
+    for failure in ["a request failed", "an upload's put failed", "an upload's put failed"] {
+        let line = gateway.message();
+        assert!(line.starts_with("WARN sealwax_gateway") && line.contains(failure), "{line}");
+        assert!(line.contains("error.sources=["), "{line}");
+    }
 }
 
 /// A completion whose condition does not hold stores nothing, and another one can follow.

@@ -364,7 +364,8 @@ impl Upload {
                 state.parts.clear();
             }
             Err(error) => {
-                tracing::warn!(%error, upload = self.0.id, "an upload's put failed");
+                let causes: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(error = causes, upload = self.0.id, "an upload's put failed");
                 state.read.clear();
                 state.failed = Some((number, error));
             }
