@@ -161,6 +161,24 @@ impl Skip {
         is_marker.then(|| Self::FolderMarker.of(object))
     }
 
+    /// Returns the outcome for a folder marker that may be sealed, as the gateway stores it. Copies keep
+    /// such a marker; a download has no file for it.
+    pub(crate) async fn sealed_folder_marker(
+        client: &SealedClient,
+        object: &ListedObject,
+    ) -> Option<Outcome> {
+        let ListedObject { bucket, key, .. } = object;
+        if let Some(skipped) = Self::folder_marker(client, object).await {
+            return Some(skipped);
+        }
+        if !key.ends_with('/') {
+            return None;
+        }
+        let head = client.head().bucket(bucket).key(key).send().await;
+        let is_marker = matches!(head, Ok(info) if *info.plaintext_lens().end() == 0);
+        is_marker.then(|| Self::FolderMarker.of(object))
+    }
+
     /// Returns the outcome for an item of this kind.
     pub(crate) fn of(self, item: &impl fmt::Display) -> Outcome {
         Outcome::Skipped(self, format!("skipped {item}: {}", self.noun()))

@@ -806,6 +806,29 @@ fn folders_that_a_store_lists_with_a_length_are_markers() {
 }
 
 #[test]
+fn a_sealed_folder_marker_is_no_file() {
+    let (scene, raw) = (Scene::new("sealed-markers"), RawS3::new());
+    scene.beside("a").put(b"text", &[]).exits(0);
+    scene.beside("empty").put(b"", &[]).exits(0);
+    // As programs store it through the gateway.
+    let (body, metadata) = raw.get(&scene.beside("empty"));
+    raw.put(&scene.beside("sub/"), body, metadata);
+    let (uri, folder) = (format!("{}/", scene.uri()), scene.path("target"));
+    let folder = folder.to_str().expect("text");
+    let run = |args: &[&str]| Sealwax::new(args).run();
+    run(&["get", "-r", &uri, folder]).exits(0).says("; 1 folder marker skipped");
+    run(&["sync", &uri, folder]).exits(0).says("2 unchanged; 1 folder marker skipped");
+    assert!(!Path::new(folder).join("sub").exists());
+
+    // One with content is an object, for which there can be no file.
+    let (body, metadata) = raw.get(&scene.beside("a"));
+    raw.put(&scene.beside("sub/"), body, metadata);
+    let reason = "the key has an empty folder or file name";
+    run(&["get", "-r", &uri, folder]).exits(7).says(reason);
+    run(&["sync", &uri, folder]).exits(7).says(reason);
+}
+
+#[test]
 fn a_check_finds_every_difference() {
     let scene = Scene::new("check");
     let long = bytes(9 * 1024 * 1024);

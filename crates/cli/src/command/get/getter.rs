@@ -95,7 +95,7 @@ impl Getter {
         expected: ExpectedFile,
     ) -> Result<GetDone, Failure> {
         let uri: S3Uri = object.to_string().parse().map_err(Failure::usage)?;
-        if let Some(skipped) = Skip::folder_marker(&self.client, object).await {
+        if let Some(skipped) = Skip::sealed_folder_marker(&self.client, object).await {
             return Ok(GetDone::Skipped(skipped));
         }
         let (path, inside) = self.path(relative)?;

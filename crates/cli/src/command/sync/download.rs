@@ -65,7 +65,7 @@ impl Download {
         Listed { object, relative }: Listed,
         file: Option<LocalFile>,
     ) -> Result<Outcome, Failure> {
-        if let Some(skipped) = Skip::folder_marker(&self.getter.client, &object).await {
+        if let Some(skipped) = Skip::sealed_folder_marker(&self.getter.client, &object).await {
             return Ok(skipped);
         }
         let path = self.getter.path(&relative)?.0.display().to_string();
