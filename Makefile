@@ -48,6 +48,13 @@ gateway-soak: ## 500 clients for two minutes, idle connections and kill -9 again
 	@echo '==> the gateway under load'
 	@$(servers) "$(target)/$(if $(RELEASE),release,debug)/gateway_soak" "$(target)/$(if $(RELEASE),release,debug)/sealwax"
 
+.PHONY: gateway-clients
+gateway-clients: ## run S3 clients through the gateway, into docs/GATEWAY-CLIENTS.md; CLIENTS="go rclone": only print (needs go, java, mvn, node, terraform)
+	@echo '==> build the command'
+	cargo build --locked --workspace --bin sealwax
+	@echo '==> S3 clients through the gateway'
+	@$(servers) tests/gateway/clients/run.sh "$(target)/debug/sealwax" $(CLIENTS)
+
 .PHONY: matrix
 matrix: ## run the main commands against other S3 stores, into docs/STORES.md; STORES="moto": only print (needs go, java, mvn)
 	@echo '==> build the command'
