@@ -290,13 +290,15 @@ impl Server {
         self.metrics.answered(access.operation.unwrap_or("none"), status, begun.elapsed());
         let metrics = self.metrics.clone();
         let log = self.access_log.clone();
+        // Its body is never asked for.
+        let is_head = access.method == "HEAD";
         answer.map(|body| {
             let body = CountedBody::new(body, move |bytes| metrics.sent(bytes));
             body.on_end(move |sent, complete| {
                 turn.is_clients();
                 place.wait();
                 if let Some(log) = log {
-                    log(&access.ended(status, begun.elapsed(), sent, complete));
+                    log(&access.ended(status, begun.elapsed(), sent, complete || is_head));
                 }
             })
         })

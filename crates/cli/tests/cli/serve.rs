@@ -415,6 +415,8 @@ fn the_status_page_counts() {
     let url = message.strip_prefix("status at http://").expect("an address");
     let address = url.strip_suffix("/metrics").expect("a path");
     put(&gateway.client(), &scene, b"content");
+    let refused = gateway.client().head_object().bucket("other-bucket").key("key").send();
+    assert_eq!(refusal(run(refused)).0, 403);
     let page = |path: &str| {
         let mut stream = TcpStream::connect(address).expect("connected");
         let request = format!("GET {path} HTTP/1.1\r\nHost: status\r\n\r\n");
@@ -431,8 +433,11 @@ fn the_status_page_counts() {
     assert!(page("/other").starts_with("HTTP/1.1 404"));
     let ended = gateway.end("INT").exits(0);
     let log = String::from_utf8(ended.stdout).expect("text");
-    let record: serde_json::Value =
-        serde_json::from_str(log.lines().next().expect("a record")).expect("JSON");
+    let records: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [record, refused] = &records[..] else { panic!("{log}") };
+    assert_eq!((&refused["status"], &refused["complete"]), (&403.into(), &true.into()));
+    assert_eq!(refused["refused"], "AccessDenied");
     assert_eq!(record["operation"], "PutObject");
     assert_eq!(record["client"], "app");
     assert_eq!(record["status"], 200);
