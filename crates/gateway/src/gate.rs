@@ -6,6 +6,8 @@
 mod authentication;
 mod body;
 mod chunked;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod operation;
 mod percent;
 mod query;
