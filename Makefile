@@ -69,6 +69,14 @@ demo: ## disaster recovery between two Regions of a LocalStack
 	@echo '==> disaster recovery, on LocalStack'
 	$(servers) --localstack-only "$(target)/debug/disaster_recovery"
 
+.PHONY: demo-gateway
+demo-gateway: ## an unchanged boto3 program through `sealwax serve`, which outlives a Region, on LocalStack
+	@echo '==> build the command'
+	cargo build --locked --workspace --bin sealwax
+	@echo '==> an application that knows nothing of encryption, on LocalStack'
+	@$(servers) --localstack-only sh -c 'exec "$${SEALWAX_TEST_AWS_CLI%/*}/python" examples/gateway/demo/demo.py \
+		"$(target)/debug/sealwax"'
+
 .PHONY: example-datafusion
 example-datafusion: ## SQL over sealed Parquet, beside plain Parquet, on LocalStack (10 minutes to build)
 	@echo '==> build the example'
