@@ -227,6 +227,13 @@ impl From<BodyChecksumArg> for BodyChecksum {
     }
 }
 
+/// Treatment of objects that are not sealed, by the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnsealedArg {
+    Refuse,
+    Pass,
+}
+
 /// Treatment of conditions at stores other than AWS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ConditionsArg {

@@ -167,7 +167,7 @@ pub(crate) async fn until_deadline<T>(
     }
 }
 
-/// Waits for the deadline's next signal, and takes it. Nobody else receives the same one.
+/// Waits for the deadline's next signal, and takes it. No one else receives the same one.
 async fn deadline_passed() {
     let Some(deadline) = DEADLINE.get() else { return std::future::pending().await };
     loop {

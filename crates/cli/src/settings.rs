@@ -3,6 +3,8 @@
 //! They become default values of arguments, so flags take precedence over variables, and variables
 //! over the file.
 
+mod gateway;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -21,6 +23,7 @@ use sealwax_s3::PlainHttp;
 use serde::Deserialize;
 use toml::Spanned;
 
+use self::gateway::GatewayProfile;
 use crate::{
     args::{
         BodyChecksumArg, ConditionsArg, KEY_STORE, LimitRate, Pair, TimeSpan, account_id,
@@ -31,6 +34,9 @@ use crate::{
 
 const ADVICE: &str = "correct the file; `sealwax doctor --print settings` shows all settings";
 
+/// Command that has settings of its own.
+const GATEWAY: &str = "serve";
+
 /// Separators of several values in a variable.
 const SEPARATORS: [char; 4] = [',', ' ', '\n', '\t'];
 
@@ -38,6 +44,8 @@ const SEPARATORS: [char; 4] = [',', ' ', '\n', '\t'];
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     values: BTreeMap<&'static str, Vec<OsString>>,
+    /// Those of the gateway's own arguments.
+    gateway: BTreeMap<&'static str, Vec<OsString>>,
     /// Name and file of the profile in use.
     pub(crate) profile_in_use: Option<String>,
     /// Origins of values that a failure may have to name, by argument id.
@@ -54,7 +62,8 @@ impl Settings {
         let named = option(words, "--sealwax-profile").or_else(|| variable("SEALWAX_PROFILE"));
         let file =
             option(words, "--config").or_else(|| variable("SEALWAX_CONFIG")).map(PathBuf::from);
-        if let Some((profile, origin)) = profile(named, file)? {
+        if let Some((mut profile, origin)) = profile(named, file)? {
+            settings.gateway = std::mem::take(&mut profile.serve).values();
             settings.values = profile.values();
             let origins = settings.values.keys().map(|id| (*id, origin.clone()));
             settings.origins = origins.collect();
@@ -185,9 +194,31 @@ impl Settings {
         }
         let names: Vec<String> =
             command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        names
-            .into_iter()
-            .fold(command, |command, name| command.mut_subcommand(name, |sub| self.onto(sub)))
+        names.into_iter().fold(command, |command, name| {
+            let is_gateway = name == GATEWAY;
+            command.mut_subcommand(name, |sub| match is_gateway {
+                true => self.onto_gateway(self.onto(sub)),
+                false => self.onto(sub),
+            })
+        })
+    }
+
+    /// Returns the command of the gateway with the default values of its own arguments.
+    fn onto_gateway(&self, command: clap::Command) -> clap::Command {
+        self.gateway.iter().fold(command, |command, (&id, values)| {
+            command.mut_arg(id, |arg| {
+                let takes_value = arg.get_action().takes_values();
+                let arg = arg.required(false).default_values(values.iter().cloned());
+                let arg = arg.hide_default_value(takes_value);
+                // They exclude each other, and a flag replaces the file's.
+                let other = match id {
+                    "unsealed" => "unsealed_in",
+                    "unsealed_in" => "unsealed",
+                    _ => return arg,
+                };
+                arg.default_value_if(other, ArgPredicate::IsPresent, None)
+            })
+        })
     }
 }
 
@@ -346,6 +377,8 @@ struct Profile {
     key_cache_objects: Option<NonZeroU64>,
     key_context: Option<Spanned<Vec<String>>>,
     detached_keys: Option<Spanned<bool>>,
+    /// Settings of the gateway alone.
+    serve: GatewayProfile,
 }
 
 /// `true`, or the prefix of the key store.
@@ -405,19 +438,21 @@ impl Profile {
         let detached = detached.map(|value| ("detached_keys", value.span()));
         match key_context.chain(detached).next().filter(|_| self.key_cache.is_none()) {
             Some((name, span)) => Err((span, format!("{name} needs key_cache"))),
-            None => Ok(()),
+            None => self.serve.check(),
         }
     }
 
     /// Resolves paths relative to the settings file or, with `~`, to the home directory.
     fn relative_to(mut self, file: &Path) -> Self {
-        if let Some(path) = &mut self.local_key {
+        let resolve = |path: &mut PathBuf| {
             let home = path
                 .strip_prefix("~")
                 .ok()
                 .and_then(|rest| Some(Path::new(&variable("HOME")?).join(rest)));
             *path = home.unwrap_or_else(|| file.parent().unwrap_or(Path::new("")).join(&*path));
-        }
+        };
+        self.local_key.iter_mut().for_each(resolve);
+        self.serve.resolve(resolve);
         self
     }
 
@@ -518,7 +553,10 @@ mod tests {
     use sealwax_s3::KmsKeyName;
 
     use super::*;
-    use crate::command::{Cli, Command};
+    use crate::{
+        args::UnsealedArg,
+        command::{Cli, Command},
+    };
 
     const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -528,8 +566,9 @@ mod tests {
         parsed.map(|mut file| file.profiles.remove("default").expect("there"))
     }
 
-    fn command(profile: Profile, words: &[&str]) -> Cli {
-        let settings = Settings { values: profile.values(), ..Settings::default() };
+    fn command(mut profile: Profile, words: &[&str]) -> Cli {
+        let gateway = std::mem::take(&mut profile.serve).values();
+        let settings = Settings { values: profile.values(), gateway, ..Settings::default() };
         let matches =
             settings.onto(Cli::command()).try_get_matches_from(words).expect("it is right");
         Cli::from_arg_matches(&matches).expect("it is right")
@@ -619,6 +658,21 @@ mod tests {
             ("[profiles.default]\nkey_cache = \"1\"", 2, "a unit of s, m, h, d or w"),
             ("[profiles.default]\n\nkey_context = [\"t\"]", 3, "key_context needs key_cache"),
             ("[profiles.default]\ndetached_keys = true", 2, "detached_keys needs key_cache"),
+            ("[profiles.default.serve]\nlisten = \"9000\"", 2, "an address and a port"),
+            ("[profiles.default.serve]\nclient = 1", 2, "unknown field `client`"),
+            ("[profiles.default.serve]\ntls_key = \"k\"", 2, "needs tls_certificate"),
+            ("[profiles.default.serve]\nmemory = 31", 2, "must be 32 or more"),
+            ("[profiles.default.serve]\nunsealed = \"x\"", 2, "one of refuse, pass (got \"x\")"),
+            (
+                "[profiles.default.serve]\nunsealed = \"pass\"\nunsealed_in = [\"bucket\"]",
+                3,
+                "unsealed_in replaces unsealed",
+            ),
+            (
+                "[profiles.default.serve]\nunsealed_in = [\"bucket/prefix\"]",
+                2,
+                "must end in a slash",
+            ),
             ("region = \"r\"", 1, "region"),
             ("[profiles.default\n", 1, ""),
         ] {
@@ -634,15 +688,53 @@ mod tests {
     #[test]
     fn the_printed_settings_file_has_all_settings() {
         let text = include_str!("../documents/settings.toml");
-        let values = parse(text).expect("it is right").values();
-        let unknown = parse("[profiles.default]\nunknown = 1").expect_err("unknown");
-        let known = unknown.split("expected one of ").nth(1).expect("the known ones");
-        let known: Vec<_> = known.split(", ").map(|name| name.trim_matches('`')).collect();
-        for name in &known {
+        let mut profile = parse(text).expect("it is right");
+        let gateway = std::mem::take(&mut profile.serve).values();
+        let known = |table: &str| {
+            let unknown = parse(&format!("[profiles.default{table}]\nunknown = 1"));
+            let unknown = unknown.expect_err("unknown");
+            let known = unknown.split("expected one of ").nth(1).expect("the known ones");
+            let known = known.split(", ").map(|name| name.trim_matches('`').to_owned());
+            known.collect::<Vec<_>>()
+        };
+        let (of_all, of_gateway) = (known(""), known(".serve"));
+        for name in of_all.iter().filter(|name| *name != "serve").chain(&of_gateway) {
             assert!(text.contains(&format!("\n{name} = ")), "{name}");
         }
-        // Those that are off.
-        assert_eq!(values.len(), known.len() - 2);
+        // Those that are off, and the table.
+        assert_eq!(profile.values().len(), of_all.len() - 3);
+        // One of two that exclude each other, and one for no TLS, are off.
+        assert_eq!(gateway.len(), of_gateway.len() - 2);
+    }
+
+    #[test]
+    fn the_gateway_has_settings_of_its_own() {
+        let text = format!(
+            "[profiles.default]\nkeys = [\"{KEY}\"]\n[profiles.default.serve]\nclients = \"c.toml\"\n\
+             listen = \"127.0.0.1:9100\"\nunsealed_in = [\"bucket/open/\"]\nidle = \"5m\"\n\
+             memory = 64\naccess_log = true\ntls_certificate = \"a\"\ntls_key = \"b\""
+        );
+        let serve = |words: &[&str]| {
+            let words = [&["sealwax", "serve"], words].concat();
+            let profile = parse(&text).expect("it is right");
+            let cli = command(profile.relative_to(Path::new("/etc/sealwax.toml")), &words);
+            let Command::Serve(serve) = cli.command else { panic!("it is serve") };
+            serve
+        };
+        let of_file = serve(&[]);
+        assert_eq!(of_file.clients, Path::new("/etc/c.toml"));
+        assert_eq!(of_file.tls_key.as_deref(), Some(Path::new("/etc/b")));
+        assert_eq!(of_file.listen.port(), 9100);
+        assert_eq!((of_file.memory, of_file.access_log, of_file.keys.len()), (64, true, 1));
+        assert_eq!((of_file.unsealed, of_file.unsealed_in.len()), (None, 1));
+        let words = ["--unsealed", "pass", "--clients", "d.toml", "--memory", "128"];
+        let of_flags = serve(&words);
+        assert_eq!(of_flags.clients, Path::new("d.toml"));
+        assert_eq!((of_flags.memory, of_flags.listen.port()), (128, 9100));
+        assert_eq!((of_flags.unsealed, of_flags.unsealed_in.len()), (Some(UnsealedArg::Pass), 0));
+        // They are the gateway's alone.
+        let put = command(parse(&text).expect("it is right"), &["sealwax", "put", "f", "s3://b/k"]);
+        assert!(matches!(put.command, Command::Put(_)));
     }
 
     #[test]

@@ -154,7 +154,7 @@ pub(crate) fn remove_leftovers_in(parent: impl std::os::fd::AsFd, path: &Path) -
     Ok(removed)
 }
 
-/// Removes a file that nobody has locked.
+/// Removes a file that no process has locked.
 fn remove_if_left(folder: &OwnedFd, name: &OsStr) -> io::Result<bool> {
     // Without waiting for the other end of a pipe.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::names::is_bucket_name;
+use crate::bucket_prefix::{BucketPrefix, InvalidBucketPrefix};
 
 /// Maximum length of the file of clients in bytes: 1 MiB.
 const MAX_FILE_LEN: u64 = 1 << 20;
@@ -103,7 +103,7 @@ pub struct ClientCredentials {
     name: String,
     access_key_id: String,
     secret: Zeroizing<String>,
-    rules: Arc<[Rule]>,
+    rules: Arc<[BucketPrefix]>,
     is_read_only: bool,
 }
 
@@ -137,25 +137,19 @@ impl ClientCredentials {
     /// `..`.
     #[must_use]
     pub fn allows(&self, bucket: &str, key_or_prefix: &str, write: bool) -> bool {
-        // A store on a file system might leave the prefix.
-        let climbs = key_or_prefix.split('/').any(|segment| segment == "..");
-        let is_covered = |rule: &Rule| {
-            rule.bucket == bucket
-                && key_or_prefix.starts_with(rule.prefix.as_str())
-                && (rule.prefix.is_empty() || !climbs)
-        };
-        !(write && self.is_read_only) && self.rules.iter().any(is_covered)
+        let mut rules = self.rules.iter();
+        !(write && self.is_read_only) && rules.any(|rule| rule.covers(bucket, key_or_prefix))
     }
 
     /// Returns `true` if the client may use the bucket or a prefix of it.
     #[must_use]
     pub fn allows_bucket(&self, bucket: &str) -> bool {
-        self.rules.iter().any(|rule| rule.bucket == bucket)
+        self.rules.iter().any(|rule| rule.bucket() == bucket)
     }
 
     /// Returns the names of the buckets that the client may use, some perhaps more than once.
     pub fn buckets(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().map(|rule| rule.bucket.as_str())
+        self.rules.iter().map(BucketPrefix::bucket)
     }
 }
 
@@ -167,28 +161,6 @@ impl fmt::Debug for ClientCredentials {
             .field("rules", &self.rules)
             .field("is_read_only", &self.is_read_only)
             .finish_non_exhaustive()
-    }
-}
-
-/// A bucket, or a prefix in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Rule {
-    bucket: String,
-    /// Empty, or ends in `/`.
-    prefix: String,
-}
-
-impl Rule {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
-        if !is_bucket_name(bucket) {
-            return Err(format!("{text:?} does not begin with a bucket name"));
-        }
-        // Without it, `backup` would allow `backup-of-others/` too.
-        if !prefix.is_empty() && !prefix.ends_with('/') {
-            return Err(format!("the prefix in {text:?} must end in a slash"));
-        }
-        Ok(Self { bucket: bucket.into(), prefix: prefix.into() })
     }
 }
 
@@ -263,8 +235,8 @@ fn parse(text: &str) -> Result<Table, String> {
             return Err(format!("{name:?} is not a name of 1 to 64 characters"));
         }
         let in_entry = |reason: String| format!("client {name:?}: {reason}");
-        let rules = entry.buckets.iter().map(|it| Rule::parse(it)).collect::<Result<Arc<[_]>, _>>();
-        let rules = rules.map_err(in_entry)?;
+        let rules = entry.buckets.iter().map(|it| it.parse()).collect::<Result<Arc<[_]>, _>>();
+        let rules = rules.map_err(|error: InvalidBucketPrefix| in_entry(error.to_string()))?;
         if rules.is_empty() {
             return Err(in_entry("`buckets` is empty".into()));
         }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bucket_prefix;
 mod budget;
 pub(crate) mod checksums;
 mod clients;
@@ -16,6 +17,7 @@ mod operations;
 mod server;
 mod service;
 mod status;
+mod unsealed;
 mod upstream;
 
 use std::{fmt, path::PathBuf, sync::Arc};
@@ -36,9 +38,18 @@ use self::{
     service::Service,
     upstream::Upstream,
 };
+/// Ways into the parsers of requests, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::gate::fuzzing::{AdmittedHead, Head, unsigned_payload};
+}
+
 pub use self::{
+    bucket_prefix::{BucketPrefix, InvalidBucketPrefix},
     clients::{ClientCredentials, Clients, InvalidClients},
     server::{AccessLog, AccessRecord, ConnectionLimits, InvalidTls, TlsFiles},
+    unsealed::UnsealedObjects,
 };
 
 /// Longest XML body of a request in bytes.
@@ -53,6 +64,8 @@ pub struct GatewaySettings {
     pub domains: Vec<String>,
     /// Region that signatures must be for; any if there is none.
     pub region: Option<String>,
+    /// Treatment of objects that are not sealed.
+    pub unsealed: UnsealedObjects,
     /// Encryption context of new objects.
     pub context: Vec<(String, String)>,
     /// Bytes of bodies that may be in memory, over all requests, at least 16 MiB. Half of it is for bodies
@@ -80,13 +93,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Creates a gateway that stores with `client`.
+    /// Creates a gateway that stores with `client`, which reads sealed objects alone.
     #[must_use]
     pub fn new(client: SealedClient, settings: GatewaySettings) -> Self {
         let GatewaySettings {
             clients,
             domains,
             region,
+            unsealed,
             context,
             memory_budget,
             spool,
@@ -99,7 +113,7 @@ impl Gateway {
         let spool = spool.map(|(directory, len)| Spool::new(&directory, len));
         let store = PartStore { budget, puts, spool };
         let service = Service {
-            upstream: Upstream::new(client, context),
+            upstream: Upstream::new(client, unsealed, context),
             uploads: Uploads::new(store, records.clone()),
         };
         let mut config = S3Config::default();

@@ -4,9 +4,12 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use aws_sdk_s3::primitives::DateTime;
 use s3s::{S3Error, S3ErrorCode, S3Result, dto::Timestamp};
-use sealwax_s3::SealedClient;
+use sealwax_s3::{SealedClient, envelope::geometry};
 
-use crate::names::is_hidden;
+use crate::{
+    names::is_hidden,
+    unsealed::{ListedObject, Unsealed, UnsealedObjects},
+};
 
 /// Length of the first parts of uploads in bytes, which are gathered before they are sealed: 8 MiB.
 const PART_LEN: u64 = 8 << 20;
@@ -17,17 +20,40 @@ pub(crate) struct Upstream(Arc<Inner>);
 
 struct Inner {
     client: SealedClient,
+    unsealed: Unsealed,
     /// Encryption context of new objects.
     context: Vec<(String, String)>,
 }
 
 impl Upstream {
-    pub(crate) fn new(client: SealedClient, context: Vec<(String, String)>) -> Self {
-        Self(Arc::new(Inner { client, context }))
+    pub(crate) fn new(
+        client: SealedClient,
+        unsealed: UnsealedObjects,
+        context: Vec<(String, String)>,
+    ) -> Self {
+        let unsealed = Unsealed::new(unsealed, &client);
+        Self(Arc::new(Inner { client, unsealed, context }))
     }
 
     pub(crate) fn client(&self) -> &SealedClient {
         &self.0.client
+    }
+
+    /// Returns the client that reads the key: in some places, unsealed objects too.
+    pub(crate) fn reader(&self, bucket: &str, key: &str) -> &SealedClient {
+        self.0.unsealed.client(bucket, key).unwrap_or(&self.0.client)
+    }
+
+    /// Returns the length of the plaintext of a listed object, `stored_len` bytes long: by arithmetic, or
+    /// by what the store says of it if it may be unsealed.
+    pub(crate) async fn plaintext_len(&self, listed: ListedObject, stored_len: u64) -> u64 {
+        let unsealed = &self.0.unsealed;
+        let told = match unsealed.client(&listed.bucket, &listed.key) {
+            Some(_) => unsealed.plaintext_len(listed).await,
+            None => None,
+        };
+        // An object of a length that no sealed one has is not sealed.
+        told.or_else(|| geometry::plaintext_len(stored_len)).unwrap_or(stored_len)
     }
 
     /// Returns the length of a body that is in memory before a part of it is sealed.

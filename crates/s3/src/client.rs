@@ -135,6 +135,14 @@ impl SealedClient {
         self.0.vault.s3ec()
     }
 
+    /// Returns this client with another treatment of objects that no client encrypted. The two share their
+    /// memory budget, and what they know of keys.
+    #[must_use]
+    pub fn with_unencrypted(&self, objects: UnencryptedObjects) -> Self {
+        let vault = self.0.vault.with_unencrypted(objects);
+        Self(Handle { vault, ..self.0.clone() })
+    }
+
     /// Seals and stores an object.
     pub fn put(&self) -> Put {
         Put::new(self.0.clone())

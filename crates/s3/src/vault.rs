@@ -84,10 +84,17 @@ impl Vault {
 
     /// Returns a vault with another keyring and the same policies.
     pub(crate) fn with_keyring(&self, keyring: Arc<dyn Keyring>) -> Self {
-        let Inner { settings, key_store } = &*self.0;
-        let settings = VaultSettings { keyring, ..settings.clone() };
-        // What is known of the key store does not depend on the keyring.
-        Self(Arc::new(Inner { settings, key_store: key_store.clone() }))
+        self.with_settings(VaultSettings { keyring, ..self.0.settings.clone() })
+    }
+
+    /// Returns a vault with another treatment of objects that no client encrypted.
+    pub(crate) fn with_unencrypted(&self, unencrypted: UnencryptedObjects) -> Self {
+        self.with_settings(VaultSettings { unencrypted, ..self.0.settings.clone() })
+    }
+
+    /// Returns a vault with other settings that name the same key store. What is known of it stays.
+    fn with_settings(&self, settings: VaultSettings) -> Self {
+        Self(Arc::new(Inner { settings, key_store: self.0.key_store.clone() }))
     }
 
     /// Returns a vault with the same settings that knows nothing of the key store yet.

@@ -81,7 +81,7 @@ impl Eye {
         Some(Seen { stored, companion, opens, opens_anywhere })
     }
 
-    /// `true` if whoever has the wrapping key of `key`, and nothing else, gets the body's data key.
+    /// `true` if a holder of the wrapping key of `key`, and of nothing else, gets the body's data key.
     async fn opens(
         &mut self,
         scene: &Scene,

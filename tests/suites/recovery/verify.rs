@@ -180,7 +180,7 @@ async fn every_object_has_an_outcome() {
     assert_eq!((summary.objects(), summary.skipped(), summary.failed()), (11, 4, 2));
 }
 
-/// Whoever can write to the bucket can mark any object as shredded. One that still has keys does not
+/// Anyone who can write to the bucket can mark any object as shredded. One that still has keys does not
 /// pass, wherever the keys are.
 #[tokio::test]
 async fn an_object_with_keys_is_not_shredded_whatever_its_mark_says() {

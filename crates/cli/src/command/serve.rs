@@ -8,15 +8,16 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use sealwax_gateway::{
-    AccessRecord, Clients, ConnectionLimits, Gateway, GatewaySettings, TlsFiles,
+    AccessRecord, BucketPrefix, Clients, ConnectionLimits, Gateway, GatewaySettings, TlsFiles,
+    UnsealedObjects,
 };
-use sealwax_s3::{KmsKeyName, UnencryptedObjects};
+use sealwax_s3::KmsKeyName;
 use tokio::{net::TcpListener, sync::watch, time::sleep};
 
 use crate::{
-    args::{KeyCacheArgs, Pair, TimeSpan, encryption_context},
+    args::{KeyCacheArgs, Pair, TimeSpan, UnsealedArg, encryption_context},
     console::print_json,
     failure::{Exit, Failure},
     interrupt::asked_to_stop,
@@ -78,12 +79,16 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) cache: KeyCacheArgs,
 
-    /// Objects that are not sealed: refuse them, or pass them unchanged
+    /// Objects that are not sealed: refuse to read them, or pass them unchanged [default: refuse]
     ///
-    /// Listings show an unsealed object with a wrong length, because they can't tell it from a sealed
-    /// one.
-    #[arg(long, value_enum, default_value = "refuse")]
-    pub(crate) unsealed: UnsealedArg,
+    /// Anyone who can write to the bucket can then replace a sealed object by an unsealed one. For the
+    /// lengths in a listing, the store is asked about each object. What clients store is always sealed.
+    #[arg(long, value_enum)]
+    pub(crate) unsealed: Option<UnsealedArg>,
+
+    /// Pass objects that are not sealed in this bucket, or below this prefix, alone; repeatable
+    #[arg(long, value_name = "BUCKET[/PREFIX/]", conflicts_with = "unsealed")]
+    pub(crate) unsealed_in: Vec<BucketPrefix>,
 
     /// Domain in front of which a host names a bucket (bucket.DOMAIN); repeatable
     #[arg(long = "domain", value_name = "DOMAIN")]
@@ -136,13 +141,6 @@ pub(crate) struct ServeArgs {
     pub(crate) spool_size: u64,
 }
 
-/// Treatment of objects that are not sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum UnsealedArg {
-    Refuse,
-    Pass,
-}
-
 /// Serves clients until a signal arrives.
 pub(super) async fn run(session: &Session, args: ServeArgs) -> Result<(), Failure> {
     check_listener(session, &args)?;
@@ -154,14 +152,15 @@ pub(super) async fn run(session: &Session, args: ServeArgs) -> Result<(), Failur
         ..args.cache.clone()
     };
     let keyring = cache.onto(&session.key_store(), keyring)?;
-    let unencrypted = match args.unsealed {
-        UnsealedArg::Refuse => UnencryptedObjects::default(),
-        UnsealedArg::Pass => UnencryptedObjects::PassThrough,
+    let unsealed = match args.unsealed {
+        Some(UnsealedArg::Pass) => UnsealedObjects::Pass,
+        Some(UnsealedArg::Refuse) => UnsealedObjects::Refuse,
+        None if args.unsealed_in.is_empty() => UnsealedObjects::Refuse,
+        None => UnsealedObjects::PassIn(args.unsealed_in.clone()),
     };
     let half = args.memory * MIB / 2;
     let client = session
         .client_builder_of("", keyring)
-        .unencrypted(unencrypted)
         .memory_budget(usize::try_from(half).unwrap_or(usize::MAX))
         .build();
     // Refused pairs are told now, and not with the first object.
@@ -180,6 +179,7 @@ pub(super) async fn run(session: &Session, args: ServeArgs) -> Result<(), Failur
             clients: Arc::clone(&clients),
             domains: args.domains.clone(),
             region: None,
+            unsealed,
             context: args
                 .context
                 .iter()
@@ -297,6 +297,11 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 
 /// Refuses an address that others reach without TLS, and one that is the store's.
 fn check_listener(session: &Session, args: &ServeArgs) -> Result<(), Failure> {
+    // One of them may come from the settings file, where it needs nothing.
+    if args.tls_certificate.is_some() != args.tls_key.is_some() {
+        let error = "TLS needs a certificate and its private key";
+        return Err(Failure::usage(error).advise("pass --tls-certificate and --tls-key"));
+    }
     if !args.listen.ip().is_loopback() && args.tls_certificate.is_none() && !args.insecure {
         let error = format!("{} can be reached from other machines without TLS", args.listen);
         return Err(Failure::usage(error).advise(

@@ -109,7 +109,7 @@ fn check(name: &str, change: Change, expected: &Expected) {
         }
     }
 
-    // Key changes. An object that nothing opens stays as it is.
+    // Key changes. An object that nothing opens stays unchanged.
     for args in [["--add", &new], ["--replace", &new]] {
         let scene = tampered(&format!("{name}-rewrap"), change);
         Sealwax::new(["rewrap", &scene.uri()]).args(args).run().exits(*changes);

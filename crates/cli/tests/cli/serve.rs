@@ -347,6 +347,46 @@ fn unsealed_objects_pass_only_if_allowed() {
 }
 
 #[test]
+fn unsealed_objects_pass_in_the_named_places_alone_and_copies_of_them_are_sealed() {
+    let (scene, s3) = (Scene::new("gateway-mixed"), RawS3::new());
+    let [plain, sealed, elsewhere] =
+        ["open/plain", "open/sealed", "elsewhere"].map(|name| scene.beside(name));
+    // Lengths that sealed objects have, too.
+    let content = bytes(5_000);
+    s3.put(&plain, content.clone(), [("kept".to_owned(), "yes".to_owned())].into());
+    s3.put(&elsewhere, content.clone(), [].into());
+    let place = format!("{}/{}/open/", scene.bucket, scene.key);
+    let gateway = Gateway::start(&[&scene.bucket], &["--unsealed-in", &place]);
+    let client = gateway.client();
+    put(&client, &sealed, &content);
+    for object in [&plain, &sealed] {
+        assert!(read(&client, object) == content);
+    }
+    let get = client.get_object().bucket(&scene.bucket).key(&elsewhere.key);
+    assert_eq!(refusal(run(get.send())), (403, "NotSealed".to_owned()));
+    // Twice, as the second listing knows the lengths.
+    for _ in 0..2 {
+        let prefix = format!("{}/open/", scene.key);
+        let list = client.list_objects_v2().bucket(&scene.bucket).prefix(prefix);
+        let listed = run(list.send()).expect("listed");
+        let sizes: Vec<_> = listed.contents().iter().map(|object| object.size).collect();
+        assert_eq!(sizes, [Some(5_000); 2], "{listed:?}");
+    }
+
+    let copied = scene.beside("copied");
+    let source = format!("{}/{}", scene.bucket, plain.key);
+    let copy = client.copy_object().bucket(&copied.bucket).key(&copied.key).copy_source(source);
+    run(copy.send()).expect("copied");
+    assert!(read(&client, &copied) == content);
+    let (stored, metadata) = s3.get(&copied);
+    assert!(stored != content && metadata.contains_key("sealwax-header"), "{metadata:?}");
+    assert_eq!(metadata.get("kept").map(String::as_str), Some("yes"));
+    let source = format!("{}/{}", scene.bucket, elsewhere.key);
+    let copy = client.copy_object().bucket(&copied.bucket).key(&copied.key).copy_source(source);
+    assert_eq!(refusal(run(copy.send())), (403, "NotSealed".to_owned()));
+}
+
+#[test]
 fn conditions_hold_in_the_terms_of_clients() {
     let scene = Scene::new("gateway-conditions");
     let gateway = Gateway::start(&[&scene.bucket], &["--conditions", "trust"]);

@@ -120,8 +120,14 @@ pub(crate) async fn receive(
         Place::Spool(mut writer) => {
             while let Some(piece) = body.try_next().await.map_err(stream_failure)? {
                 update(&piece);
-                let written = on_disk(move || writer.write(&piece).map(|()| writer)).await;
-                writer = written.map_err(spool_failure)?;
+                let mut rest = &*piece;
+                while !rest.is_empty() {
+                    rest = &rest[writer.gather(rest)..];
+                    if writer.is_full() {
+                        let written = on_disk(move || writer.write()).await;
+                        writer = written.map_err(spool_failure)?;
+                    }
+                }
             }
             let finished = on_disk(move || writer.finish()).await;
             PartBody::Spooled(Arc::new(finished.map_err(spool_failure)?))

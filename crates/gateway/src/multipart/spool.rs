@@ -14,7 +14,8 @@ use std::{
 
 use bytes::Bytes;
 use sealwax_s3::envelope::{
-    self, BodyHeader, BodySalt, PartBuffer, PlaintextDataKey, Sealer, StreamOpener,
+    BodyHeader, BodySalt, Error, Opener, PartBuffer, PlaintextDataKey, Sealer,
+    geometry::{HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN},
 };
 
 /// Chunks that are sealed at a time: 256 KiB.
@@ -59,8 +60,9 @@ pub(crate) struct SpoolWriter {
 /// Reads a part from its beginning, in pieces that were verified.
 pub(crate) struct SpoolReader {
     part: Arc<SpooledPart>,
-    at: u64,
-    opener: Option<StreamOpener>,
+    opener: Opener,
+    /// Number of the next chunk; `None` after the last one.
+    chunk: Option<u64>,
 }
 
 impl Spool {
@@ -99,22 +101,25 @@ impl Drop for Space {
 }
 
 impl SpoolWriter {
-    /// Writes the next bytes.
+    /// Takes bytes into memory; returns how many there was room for.
+    pub(crate) fn gather(&mut self, bytes: &[u8]) -> usize {
+        self.buffer.put_slice(bytes)
+    }
+
+    /// `true` if no more bytes have room until they are written.
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffer.is_full()
+    }
+
+    /// Seals and writes what was gathered, which fills the room for it.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let taken = self.buffer.put_slice(bytes);
-            bytes = &bytes[taken..];
-            if self.buffer.is_full() {
-                let next = PartBuffer::new(None, CHUNKS);
-                let full = std::mem::replace(&mut self.buffer, next);
-                let sealer = self.sealer.next_part(CHUNKS).map_err(io::Error::other)?;
-                self.file.write_all(&sealer.seal(full).map_err(io::Error::other)?)?;
-            }
-        }
-        Ok(())
+    pub(crate) fn write(mut self) -> io::Result<Self> {
+        let full = std::mem::replace(&mut self.buffer, PartBuffer::new(None, CHUNKS));
+        let sealer = self.sealer.next_part(CHUNKS).map_err(io::Error::other)?;
+        self.file.write_all(&sealer.seal(full).map_err(io::Error::other)?)?;
+        Ok(self)
     }
 
     /// Ends the part.
@@ -134,9 +139,9 @@ impl SpooledPart {
     /// # Errors
     /// The key is not that of the part, which cannot be.
     pub(crate) fn read(self: &Arc<Self>) -> io::Result<SpoolReader> {
-        let opener = StreamOpener::new(&self.data_key, CONTEXT, self.header);
-        let opener = Some(opener.map_err(io::Error::other)?);
-        Ok(SpoolReader { part: Arc::clone(self), at: 0, opener })
+        let opener = Opener::new(&self.data_key, CONTEXT, &self.header);
+        let opener = opener.map_err(io::Error::other)?;
+        Ok(SpoolReader { part: Arc::clone(self), opener, chunk: Some(0) })
     }
 }
 
@@ -146,20 +151,21 @@ impl SpoolReader {
     /// # Errors
     /// The file cannot be read, or was changed.
     pub(crate) fn next(&mut self) -> io::Result<Vec<Bytes>> {
-        let Some(opener) = &mut self.opener else { return Ok(Vec::new()) };
-        let mut sealed = vec![0; CHUNKS * envelope::geometry::SEALED_CHUNK_LEN];
-        let read = read_at(&self.part.file, &mut sealed, self.at)?;
-        self.at += read as u64;
-        opener.feed(&sealed[..read]).map_err(io::Error::other)?;
-        if read < sealed.len() {
-            let opener = self.opener.take().expect("it was there");
-            return Ok(opener.finish().map_err(io::Error::other)?.collect());
+        let Some(first) = self.chunk else { return Ok(Vec::new()) };
+        let mut sealed = vec![0; CHUNKS * SEALED_CHUNK_LEN];
+        let at = HEADER_LEN as u64 + first * SEALED_CHUNK_LEN as u64;
+        let read = read_at(&self.part.file, &mut sealed, at)?;
+        sealed.truncate(read);
+        let opened = self.opener.open_chunks(first, &mut sealed).map_err(io::Error::other)?;
+        // Only the last chunk is shorter, and it may have nothing but its tag.
+        self.chunk = (!opened.is_end()).then_some(first + CHUNKS as u64);
+        if self.chunk.is_some() && read < CHUNKS * SEALED_CHUNK_LEN {
+            return Err(io::Error::other(Error::Truncated));
         }
-        let opened = std::iter::from_fn(|| opener.next_chunk()).collect::<Vec<_>>();
-        if opened.is_empty() {
-            return self.next();
-        }
-        Ok(opened)
+        let opened = Bytes::from(sealed);
+        let pieces = (0..read).step_by(SEALED_CHUNK_LEN);
+        let pieces = pieces.map(|at| opened.slice(at..(at + SEALED_CHUNK_LEN).min(read) - TAG_LEN));
+        Ok(pieces.filter(|piece| !piece.is_empty()).collect())
     }
 }
 
@@ -215,8 +221,13 @@ mod tests {
         for len in [0, 1, 16 << 10, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 1 << 20] {
             let plaintext: Vec<u8> = (0..len).map(|at: usize| (at / 7) as u8).collect();
             let mut writer = spool.begin(len as u64).expect("a file").expect("space");
-            for piece in plaintext.chunks(10_007) {
-                writer.write(piece).expect("written");
+            for mut piece in plaintext.chunks(10_007) {
+                while !piece.is_empty() {
+                    piece = &piece[writer.gather(piece)..];
+                    if writer.is_full() {
+                        writer = writer.write().expect("written");
+                    }
+                }
             }
             let part = Arc::new(writer.finish().expect("written"));
             assert!(read(&part) == plaintext, "{len}");
@@ -246,14 +257,28 @@ mod tests {
     #[test]
     fn a_changed_file_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut writer =
-            Spool::new(directory.path(), 1 << 20).begin(100).expect("a file").expect("space");
-        writer.write(&[7; 100]).expect("written");
-        let part = Arc::new(writer.finish().expect("written"));
-        part.file.write_all_at(&[1], 60).expect("written");
-        let error = part.read().expect("its key").next().expect_err("it was changed");
-        assert_eq!(error.kind(), io::ErrorKind::Other);
-        let inner = error.get_ref().expect("a cause").downcast_ref::<envelope::Error>();
-        assert!(matches!(inner, Some(envelope::Error::Authentication)), "{error}");
+        let spool = Spool::new(directory.path(), 1 << 20);
+        let part = || {
+            let mut writer = spool.begin(100_000).expect("a file").expect("space");
+            assert_eq!(writer.gather(&[7; 100_000]), 100_000);
+            Arc::new(writer.finish().expect("written"))
+        };
+        let refused = |part: Arc<SpooledPart>| {
+            let error = part.read().expect("its key").next().expect_err("it was changed");
+            assert_eq!(error.kind(), io::ErrorKind::Other);
+            *error.into_inner().expect("a cause").downcast::<Error>().expect("of the envelope")
+        };
+        let changed = part();
+        changed.file.write_all_at(&[1], 60).expect("written");
+        assert!(matches!(refused(changed), Error::Authentication));
+        let chunk = |chunks: usize| (HEADER_LEN + chunks * SEALED_CHUNK_LEN) as u64;
+        for len in [0, chunk(0), chunk(0) + 5, chunk(2), chunk(2) + 15] {
+            let cut = part();
+            cut.file.set_len(len).expect("cut");
+            assert!(matches!(refused(cut), Error::Truncated), "{len}");
+        }
+        let cut = part();
+        cut.file.set_len(chunk(2) + 16).expect("cut");
+        assert!(matches!(refused(cut), Error::Authentication));
     }
 }

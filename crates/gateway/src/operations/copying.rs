@@ -11,7 +11,7 @@ use s3s::{
         TaggingDirective, Timestamp,
     },
 };
-use sealwax_s3::{Attributes, ErrorKind, ObjectInfo, PlaintextSource, PutOutput};
+use sealwax_s3::{Attributes, ErrorKind, ObjectFormat, ObjectInfo, PlaintextSource, PutOutput};
 
 use crate::{
     context::RequestContext,
@@ -84,7 +84,8 @@ pub(crate) async fn copy(
         if_modified_since: input.copy_source_if_modified_since,
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
-    let head = upstream.client().head().bucket(&source.bucket).key(&source.key);
+    let reader = upstream.reader(&source.bucket, &source.key);
+    let head = reader.head().bucket(&source.bucket).key(&source.key);
     let head = on_read!(head, conditions, &source.version_id);
     let info = head.send().await.map_err(|error| match error.kind() {
         ErrorKind::NotModified => {
@@ -108,9 +109,10 @@ pub(crate) async fn copy(
         wanted.content_language = None;
         wanted.content_type = None;
     }
-    let is_rewrite = is_in_place && source.version_id.is_none() && info.version_id.is_none();
-    if is_rewrite {
-        // The store's copy would be of itself: there is no version to name.
+    let is_sealed = !matches!(info.format(), ObjectFormat::Unencrypted);
+    // The store's copy would be of itself: there is no version to name.
+    let is_of_itself = is_in_place && source.version_id.is_none() && info.version_id.is_none();
+    if is_of_itself || !is_sealed {
         if !replaces {
             wanted.cache_control.clone_from(&info.cache_control);
             wanted.content_disposition.clone_from(&info.content_disposition);
@@ -119,17 +121,19 @@ pub(crate) async fn copy(
             wanted.content_type.clone_from(&info.content_type);
         }
         if !replaces_tags {
-            wanted.tagging = Some(tagging::query(upstream, &input.bucket, &input.key).await?);
+            wanted.tagging = Some(tagging::query(upstream, source).await?);
         }
         let own = if replaces { own } else { info.metadata.clone() };
-        let conditions = (if_match, if_none_match);
-        let stored = rewritten((upstream, uploads), source, &info, wanted, own, conditions).await?;
+        let place = (&*input.bucket, &*input.key);
+        let (state, conditions) = ((upstream, uploads), (if_match, if_none_match));
+        let stored = sealed_anew(state, source, &info, place, wanted, own, conditions).await?;
         return Ok(S3Response::new(CopyObjectOutput {
             copy_object_result: Some(CopyObjectResult {
                 e_tag: stored.e_tag.as_deref().map(entity_tag::shown),
                 last_modified: Some(Timestamp::from(SystemTime::now())),
                 ..CopyObjectResult::default()
             }),
+            copy_source_version_id: info.version_id,
             server_side_encryption: Some(encrypted()),
             version_id: stored.version_id,
             ..CopyObjectOutput::default()
@@ -179,29 +183,39 @@ pub(crate) async fn copy(
     }))
 }
 
-/// Seals an object again in its place, with other attributes.
-async fn rewritten(
+/// Reads an object, which need not be sealed in all places, and seals it at another place or in its own,
+/// with other attributes.
+async fn sealed_anew(
     (upstream, uploads): (&Upstream, &Uploads),
     source: &CopySource,
     info: &ObjectInfo,
+    (bucket, key): (&str, &str),
     attributes: Attributes,
     metadata: HashMap<String, String>,
     (if_match, if_none_match): (Option<String>, Option<String>),
 ) -> S3Result<PutOutput> {
-    let get = upstream.client().get().bucket(&source.bucket).key(&source.key);
-    let get = match &info.e_tag {
-        Some(e_tag) => get.if_match(e_tag),
-        None => get,
-    };
+    let reader = upstream.reader(&source.bucket, &source.key);
+    let mut get = reader.get().bucket(&source.bucket).key(&source.key);
+    if let Some(e_tag) = &info.e_tag {
+        get = get.if_match(e_tag);
+    }
+    if let Some(version_id) = &source.version_id {
+        get = get.version_id(version_id);
+    }
     let content = get.send().await.map_err(answer)?.into_slow_stream();
     let mut put = upstream
         .client()
         .put()
-        .bucket(&source.bucket)
-        .key(&source.key)
+        .bucket(bucket)
+        .key(key)
         .attributes(attributes)
         .encryption_context(info.encryption_context().clone())
         .body(PlaintextSource::slow_stream(content.map_err(std::io::Error::other)));
+    if matches!(info.format(), ObjectFormat::Unencrypted) {
+        for (name, value) in upstream.context() {
+            put = put.context(name, value);
+        }
+    }
     for (name, value) in metadata {
         put = put.metadata(name, value);
     }

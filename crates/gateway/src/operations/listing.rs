@@ -1,9 +1,11 @@
 //! `ListObjects`, `ListObjectsV2` and `ListObjectVersions`.
 //!
-//! The store lists; lengths become those of the plaintext by arithmetic. Keys come from the store URL
+//! The store lists; lengths become those of the plaintext by arithmetic, but where unsealed objects may be.
+//! Keys come from the store URL
 //! encoded, as XML can't express all of them, and go to the client as it asks for.
 
 use aws_sdk_s3::types;
+use futures_util::{StreamExt as _, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::{
     S3Request, S3Response, S3Result,
@@ -13,17 +15,21 @@ use s3s::{
         ListObjectsV2Output, Object, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass,
     },
 };
-use sealwax_s3::{decode_key, envelope::geometry};
+use sealwax_s3::decode_key;
 
 use crate::{
     entity_tag,
     failure::{invalid, store_answer},
+    unsealed::ListedObject,
     upstream::{Upstream, timestamp},
 };
 
 /// Characters that S3 leaves unencoded in a listing.
 const KEPT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
+
+/// Requests at a time for the lengths of objects that may be unsealed.
+const LOOKUPS: usize = 16;
 
 /// Way in which keys are written for the client.
 #[derive(Clone, Copy)]
@@ -67,12 +73,13 @@ pub(crate) async fn objects(
 ) -> S3Result<S3Response<ListObjectsV2Output>> {
     let input = request.input;
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
-    let target = format!("s3://{}", input.bucket);
+    let bucket = input.bucket;
+    let target = format!("s3://{bucket}");
     let output = upstream
         .client()
         .s3()
         .list_objects_v2()
-        .bucket(input.bucket)
+        .bucket(&bucket)
         .set_prefix(input.prefix.clone())
         .set_delimiter(input.delimiter.clone())
         .set_max_keys(input.max_keys)
@@ -84,7 +91,7 @@ pub(crate) async fn objects(
         .await
         .map_err(|error| store_answer(upstream.client(), "ListObjectsV2", &target, &error))?;
     let (contents, prefixes) = (
-        contents(upstream, encoding, output.contents()),
+        contents(upstream, &bucket, encoding, output.contents()).await,
         folders(upstream, encoding, output.common_prefixes()),
     );
     let count = contents.len() + prefixes.len();
@@ -112,12 +119,13 @@ pub(crate) async fn objects_v1(
 ) -> S3Result<S3Response<ListObjectsOutput>> {
     let input = request.input;
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
-    let target = format!("s3://{}", input.bucket);
+    let bucket = input.bucket;
+    let target = format!("s3://{bucket}");
     let output = upstream
         .client()
         .s3()
         .list_objects()
-        .bucket(input.bucket)
+        .bucket(&bucket)
         .set_prefix(input.prefix.clone())
         .set_delimiter(input.delimiter.clone())
         .set_max_keys(input.max_keys)
@@ -130,7 +138,7 @@ pub(crate) async fn objects_v1(
     let last = output.contents().last().and_then(types::Object::key);
     let is_truncated = output.is_truncated.unwrap_or_default();
     let next = output.next_marker().or_else(|| last.filter(|_| is_truncated));
-    let contents = contents(upstream, encoding, output.contents());
+    let contents = contents(upstream, &bucket, encoding, output.contents()).await;
     let is_last_hidden = next == last
         && last.is_some()
         && contents.last().is_none_or(|object| object.key != encoding.again(last));
@@ -157,12 +165,13 @@ pub(crate) async fn versions(
 ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
     let input = request.input;
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
-    let target = format!("s3://{}", input.bucket);
+    let bucket = input.bucket;
+    let target = format!("s3://{bucket}");
     let output = upstream
         .client()
         .s3()
         .list_object_versions()
-        .bucket(input.bucket)
+        .bucket(&bucket)
         .set_prefix(input.prefix.clone())
         .set_delimiter(input.delimiter.clone())
         .set_max_keys(input.max_keys)
@@ -172,20 +181,9 @@ pub(crate) async fn versions(
         .send()
         .await
         .map_err(|error| store_answer(upstream.client(), "ListObjectVersions", &target, &error))?;
-    let versions = output.versions().iter().filter(|version| is_shown(upstream, version.key()));
-    let versions = versions.map(|version| ObjectVersion {
-        e_tag: version.e_tag().map(entity_tag::shown),
-        is_latest: version.is_latest,
-        key: encoding.again(version.key()),
-        last_modified: version.last_modified.and_then(timestamp),
-        size: version.size.map(plaintext_len),
-        storage_class: version
-            .storage_class
-            .as_ref()
-            .map(|class| ObjectVersionStorageClass::from(class.as_str().to_owned())),
-        version_id: version.version_id.clone(),
-        ..ObjectVersion::default()
-    });
+    let shown = output.versions().iter().filter(|version| is_shown(upstream, version.key()));
+    let shown: Vec<_> = shown.map(|it| version_of(upstream, &bucket, encoding, it)).collect();
+    let versions = stream::iter(shown).buffered(LOOKUPS).collect().await;
     let markers = output.delete_markers().iter().filter(|marker| is_shown(upstream, marker.key()));
     let markers = markers.map(|marker| DeleteMarkerEntry {
         is_latest: marker.is_latest,
@@ -195,7 +193,7 @@ pub(crate) async fn versions(
         ..DeleteMarkerEntry::default()
     });
     Ok(S3Response::new(ListObjectVersionsOutput {
-        versions: Some(versions.collect()),
+        versions: Some(versions),
         delete_markers: Some(markers.collect()),
         common_prefixes: Some(folders(upstream, encoding, output.common_prefixes())),
         name: output.name.clone(),
@@ -212,21 +210,58 @@ pub(crate) async fn versions(
     }))
 }
 
-fn contents(upstream: &Upstream, encoding: Encoding, listed: &[types::Object]) -> Vec<Object> {
+async fn contents(
+    upstream: &Upstream,
+    bucket: &str,
+    encoding: Encoding,
+    listed: &[types::Object],
+) -> Vec<Object> {
     let shown = listed.iter().filter(|object| is_shown(upstream, object.key()));
-    shown
-        .map(|object| Object {
-            e_tag: object.e_tag().map(entity_tag::shown),
-            key: encoding.again(object.key()),
-            last_modified: object.last_modified.and_then(timestamp),
-            size: object.size.map(plaintext_len),
-            storage_class: object
-                .storage_class
-                .as_ref()
-                .map(|class| ObjectStorageClass::from(class.as_str().to_owned())),
-            ..Object::default()
-        })
-        .collect()
+    let shown: Vec<_> = shown.map(|it| object_of(upstream, bucket, encoding, it)).collect();
+    stream::iter(shown).buffered(LOOKUPS).collect().await
+}
+
+async fn object_of(
+    upstream: &Upstream,
+    bucket: &str,
+    encoding: Encoding,
+    object: &types::Object,
+) -> Object {
+    let class = object.storage_class.as_ref();
+    Object {
+        e_tag: object.e_tag().map(entity_tag::shown),
+        key: encoding.again(object.key()),
+        last_modified: object.last_modified.and_then(timestamp),
+        size: {
+            let place = (bucket, object.key(), None);
+            plaintext_len(upstream, place, object.e_tag(), object.size).await
+        },
+        storage_class: class.map(|class| ObjectStorageClass::from(class.as_str().to_owned())),
+        ..Object::default()
+    }
+}
+
+async fn version_of(
+    upstream: &Upstream,
+    bucket: &str,
+    encoding: Encoding,
+    version: &types::ObjectVersion,
+) -> ObjectVersion {
+    let class = version.storage_class.as_ref();
+    ObjectVersion {
+        e_tag: version.e_tag().map(entity_tag::shown),
+        is_latest: version.is_latest,
+        key: encoding.again(version.key()),
+        last_modified: version.last_modified.and_then(timestamp),
+        size: {
+            let place = (bucket, version.key(), version.version_id());
+            plaintext_len(upstream, place, version.e_tag(), version.size).await
+        },
+        storage_class: class
+            .map(|class| ObjectVersionStorageClass::from(class.as_str().to_owned())),
+        version_id: version.version_id.clone(),
+        ..ObjectVersion::default()
+    }
 }
 
 fn folders(
@@ -243,8 +278,19 @@ fn is_shown(upstream: &Upstream, encoded: Option<&str>) -> bool {
     encoded.and_then(decode_key).is_none_or(|key| !upstream.hides(&key))
 }
 
-/// Returns the plaintext's length for a stored one. An object of another length is not sealed.
-fn plaintext_len(stored: i64) -> i64 {
-    let plaintext = u64::try_from(stored).ok().and_then(geometry::plaintext_len);
-    plaintext.and_then(|len| i64::try_from(len).ok()).unwrap_or(stored)
+/// Returns the length of the plaintext of what is listed with `stored` bytes.
+async fn plaintext_len(
+    upstream: &Upstream,
+    (bucket, encoded_key, version_id): (&str, Option<&str>, Option<&str>),
+    e_tag: Option<&str>,
+    stored: Option<i64>,
+) -> Option<i64> {
+    let stored_len = stored.and_then(|len| u64::try_from(len).ok())?;
+    let listed = ListedObject {
+        bucket: bucket.to_owned(),
+        key: decode_key(encoded_key.unwrap_or_default()).unwrap_or_default(),
+        version_id: version_id.map(ToOwned::to_owned),
+        e_tag: e_tag.unwrap_or_default().to_owned(),
+    };
+    i64::try_from(upstream.plaintext_len(listed, stored_len).await).ok()
 }

@@ -59,7 +59,8 @@ pub(crate) async fn get(
         if_modified_since: input.if_modified_since,
         if_unmodified_since: input.if_unmodified_since,
     };
-    let get = upstream.client().get().bucket(input.bucket).key(&input.key);
+    let client = upstream.reader(&input.bucket, &input.key);
+    let get = client.get().bucket(input.bucket).key(&input.key);
     let get = on_read!(get, conditions, input.version_id);
     let get = match input.range {
         None => get,
@@ -97,7 +98,8 @@ pub(crate) async fn head(
         if_modified_since: input.if_modified_since,
         if_unmodified_since: input.if_unmodified_since,
     };
-    let head = upstream.client().head().bucket(input.bucket).key(&input.key);
+    let client = upstream.reader(&input.bucket, &input.key);
+    let head = client.head().bucket(input.bucket).key(&input.key);
     let head = on_read!(head, conditions, input.version_id);
     let info = head.send().await.map_err(answer)?;
     let whole = 0..info.plaintext_len();

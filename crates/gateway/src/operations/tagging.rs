@@ -10,7 +10,7 @@ use s3s::{
     },
 };
 
-use crate::{failure::store_answer, upstream::Upstream};
+use crate::{failure::store_answer, gate::CopySource, upstream::Upstream};
 
 /// Reads an object's tags.
 pub(crate) async fn get(
@@ -34,12 +34,15 @@ pub(crate) async fn get(
     }))
 }
 
-/// Returns an object's tags as URL query parameters.
-pub(crate) async fn query(upstream: &Upstream, bucket: &str, key: &str) -> S3Result<String> {
+/// Returns the tags of a copy's source as URL query parameters.
+pub(crate) async fn query(upstream: &Upstream, source: &CopySource) -> S3Result<String> {
+    let CopySource { bucket, key, version_id } = source;
     let target = format!("s3://{bucket}/{key}");
-    let read = upstream.client().s3().get_object_tagging().bucket(bucket).key(key).send().await;
+    let read = upstream.client().s3().get_object_tagging().bucket(bucket).key(key);
     let output =
-        read.map_err(|error| store_answer(upstream.client(), "GetObjectTagging", &target, &error))?;
+        read.set_version_id(version_id.clone()).send().await.map_err(|error| {
+            store_answer(upstream.client(), "GetObjectTagging", &target, &error)
+        })?;
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let tags =
         output.tag_set.iter().map(|tag| format!("{}={}", encoded(&tag.key), encoded(&tag.value)));

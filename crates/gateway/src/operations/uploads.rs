@@ -1,7 +1,11 @@
 //! The operations of multipart uploads.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use futures_util::future::BoxFuture;
 use s3s::{
     Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
@@ -15,6 +19,7 @@ use s3s::{
 };
 
 use sealwax_s3::limits::MAX_PARTS;
+use tokio::time::timeout;
 
 use super::{
     conditions::{Conditions, on_read},
@@ -35,6 +40,8 @@ use crate::{
 
 /// Most entries of one listing.
 const MAX_LISTED: i32 = 1_000;
+/// Time after which the answer to a completion begins, although the object is not stored yet.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Begins an upload.
 pub(crate) async fn create(
@@ -141,7 +148,8 @@ pub(crate) async fn part_copy(
         if_modified_since: input.copy_source_if_modified_since,
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
-    let get = upstream.client().get().bucket(&source.bucket).key(&source.key);
+    let client = upstream.reader(&source.bucket, &source.key);
+    let get = client.get().bucket(&source.bucket).key(&source.key);
     let mut get = on_read!(get, conditions, &source.version_id);
     let wanted = input.copy_source_range.as_deref().map(copied_range).transpose()?;
     if let Some((first, last)) = wanted {
@@ -215,24 +223,43 @@ pub(crate) async fn complete(
     let is_of_whole = upload.start().is_checksum_of_whole;
     let (bucket, key) = (input.bucket, input.key);
     let room = upload.room().await?;
-    let output = upload.complete(named, size, conditions, room).await?;
-    let mut echo = Echo::of(checksum);
-    echo.checksum_type = echo.checksum_type.map(|_| checksum_type(is_of_whole));
-    Ok(S3Response::new(CompleteMultipartUploadOutput {
-        location: Some(format!("/{bucket}/{key}")),
-        bucket: Some(bucket),
-        key: Some(key),
-        e_tag: output.e_tag.as_deref().map(entity_tag::shown),
-        version_id: output.version_id,
-        server_side_encryption: Some(encrypted()),
-        checksum_crc32: echo.crc32,
-        checksum_crc32c: echo.crc32c,
-        checksum_crc64nvme: echo.crc64nvme,
-        checksum_sha1: echo.sha1,
-        checksum_sha256: echo.sha256,
-        checksum_type: echo.checksum_type,
-        ..CompleteMultipartUploadOutput::default()
-    }))
+    let completing = async move {
+        let output = upload.complete(named, size, conditions, room).await?;
+        let mut echo = Echo::of(checksum);
+        echo.checksum_type = echo.checksum_type.map(|_| checksum_type(is_of_whole));
+        Ok(CompleteMultipartUploadOutput {
+            location: Some(format!("/{bucket}/{key}")),
+            bucket: Some(bucket),
+            key: Some(key),
+            e_tag: output.e_tag.as_deref().map(entity_tag::shown),
+            version_id: output.version_id,
+            server_side_encryption: Some(encrypted()),
+            checksum_crc32: echo.crc32,
+            checksum_crc32c: echo.crc32c,
+            checksum_crc64nvme: echo.crc64nvme,
+            checksum_sha1: echo.sha1,
+            checksum_sha256: echo.sha256,
+            checksum_type: echo.checksum_type,
+            ..CompleteMultipartUploadOutput::default()
+        })
+    };
+    with_blanks(Box::pin(completing)).await.map(S3Response::new)
+}
+
+/// Waits for a completion. If it lasts, the answer begins with blanks, so that the client goes on
+/// waiting: then a failure stands in the body of a 200, and the version in none of the headers.
+/// ([CompleteMultipartUpload](https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html))
+async fn with_blanks(
+    mut completing: BoxFuture<'static, S3Result<CompleteMultipartUploadOutput>>,
+) -> S3Result<CompleteMultipartUploadOutput> {
+    match timeout(SILENCE, &mut completing).await {
+        Ok(completed) => completed,
+        Err(_elapsed) => Ok(CompleteMultipartUploadOutput {
+            server_side_encryption: Some(encrypted()),
+            future: Some(completing),
+            ..CompleteMultipartUploadOutput::default()
+        }),
+    }
 }
 
 /// Ends an upload without an object.
@@ -398,4 +425,49 @@ fn checksum_type(is_of_whole: bool) -> ChecksumType {
         true => ChecksumType::FULL_OBJECT,
         false => ChecksumType::COMPOSITE,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Returns a completion that lasts `seconds`.
+    fn lasting(
+        seconds: u64,
+        result: S3Result<CompleteMultipartUploadOutput>,
+    ) -> BoxFuture<'static, S3Result<CompleteMultipartUploadOutput>> {
+        Box::pin(async move {
+            sleep(Duration::from_secs(seconds)).await;
+            result
+        })
+    }
+
+    fn completed() -> CompleteMultipartUploadOutput {
+        let version_id = Some("v1".to_owned());
+        CompleteMultipartUploadOutput { version_id, ..CompleteMultipartUploadOutput::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_completion_that_ends_soon_has_its_own_status() {
+        let output = with_blanks(lasting(9, Ok(completed()))).await.expect("completed");
+        assert!(output.future.is_none());
+        assert_eq!(output.version_id.as_deref(), Some("v1"));
+        let failed = lasting(9, Err(S3ErrorCode::PreconditionFailed.into()));
+        let error = with_blanks(failed).await.expect_err("it failed");
+        assert_eq!(error.code(), &S3ErrorCode::PreconditionFailed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_completion_that_lasts_begins_its_answer() {
+        let output = with_blanks(lasting(100, Ok(completed()))).await.expect("begun");
+        assert_eq!(output.version_id, None);
+        let later = output.future.expect("the rest").await.expect("completed");
+        assert_eq!(later.version_id.as_deref(), Some("v1"));
+        let failed = lasting(100, Err(S3ErrorCode::InvalidPart.into()));
+        let output = with_blanks(failed).await.expect("begun");
+        let error = output.future.expect("the rest").await.expect_err("it failed");
+        assert_eq!(error.code(), &S3ErrorCode::InvalidPart);
+    }
 }

@@ -18,7 +18,7 @@ use super::{LimitExceeded, pace::Pace};
 pub(super) struct AnswerBody {
     body: SdkBody,
     pace: Pace,
-    /// Time spent waiting since the last progress. Time in which nobody reads does not count.
+    /// Time spent waiting since the last progress. Time without a reader does not count.
     waited: Duration,
     /// The wait that is under way.
     wait: Option<Wait>,
