@@ -58,7 +58,7 @@ impl Clients {
     }
 
     /// Parses the text of a file of clients.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidClients> {
         let table = parse(text).map_err(|reason| InvalidClients::Malformed("".into(), reason))?;
         Ok(Self { path: None, by_id: RwLock::new(Arc::new(table)) })

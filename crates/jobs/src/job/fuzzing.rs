@@ -27,7 +27,7 @@ pub fn plan(text: &[u8]) -> Result<(PlanHeader, Result<Vec<PlannedObject>, Error
 ///
 /// # Errors
 /// The text is not the job's journal.
-pub fn journal<W: Work>(text: &[u8], job: &str) -> Result<(u64, u64), Error> {
+pub(crate) fn journal<W: Work>(text: &[u8], job: &str) -> Result<(u64, u64), Error> {
     let contents = read::<W>(Path::new(NOWHERE), text, job)?;
     Ok((contents.len, contents.completed.len()))
 }
