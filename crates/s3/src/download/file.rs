@@ -27,8 +27,9 @@ use crate::{
 /// Number of parts that are fetched, opened and written at a time.
 const CONCURRENCY: usize = 8;
 
-/// Number of pieces that wait to be written.
-const QUEUED: usize = 4;
+/// Number of pieces that wait to be written: three of each part, so that no connection stops while the
+/// thread writes the pieces of others.
+const QUEUED: usize = 24;
 
 /// Writes the requested plaintext to `new`, each part at its offset.
 ///
