@@ -10,7 +10,7 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
-use sealwax_gateway::{Clients, ConnectionLimits, Gateway, GatewaySettings};
+use sealwax_gateway::{Clients, ConnectionLimits, Gateway, GatewaySettings, UnsealedObjects};
 use sealwax_s3::{
     SealedClient,
     aws_config::{BehaviorVersion, Region, retry::RetryConfig},
@@ -100,6 +100,7 @@ impl Home {
             spool: Some((self.spool(), 1 << 30)),
             records: Some(self.spool()),
             connections: ConnectionLimits::default(),
+            unsealed: UnsealedObjects::Refuse,
             access_log: None,
         };
         (Gateway::new(client.clone(), settings), client)

@@ -257,7 +257,7 @@ mod tests {
     use sealwax_s3::{Attributes, envelope::LocalKeyring};
 
     use super::*;
-    use crate::budget::Budget;
+    use crate::{budget::Budget, unsealed::UnsealedObjects};
 
     /// A client that completes ten thousand uploads within an hour can begin more.
     #[tokio::test]
@@ -267,7 +267,11 @@ mod tests {
             .region(Region::from_static("us-east-1"));
         let keyring = LocalKeyring::new("key", &mut [7; 32]).expect("a key");
         let s3 = aws_sdk_s3::Client::from_conf(config.build());
-        let upstream = Upstream::new(SealedClient::builder(s3, keyring).build(), Vec::new());
+        let upstream = Upstream::new(
+            SealedClient::builder(s3, keyring).build(),
+            UnsealedObjects::Refuse,
+            Vec::new(),
+        );
         let budget = || Budget::new(1 << 20);
         let store = PartStore { budget: budget(), puts: budget(), spool: None };
         let uploads = Uploads::new(store, None);
