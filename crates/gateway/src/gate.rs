@@ -132,6 +132,17 @@ pub(crate) struct Admitted<B> {
     pub(crate) digests: Digests,
 }
 
+impl<B> Admitted<B> {
+    /// Returns the length of the document that the body is, in bytes: 0 for plaintext, or no body.
+    pub(crate) fn document_len(&self) -> u64 {
+        let len = self.request.headers().get(CONTENT_LENGTH).and_then(|len| len.to_str().ok());
+        match self.operation.body() {
+            BodyKind::Xml(_) => len.and_then(|len| len.parse().ok()).unwrap_or_default(),
+            BodyKind::Empty | BodyKind::Payload => 0,
+        }
+    }
+}
+
 impl Gate {
     /// Creates a gate.
     pub(crate) fn new(settings: GateSettings) -> Self {

@@ -54,6 +54,9 @@ pub use self::{
 
 /// Longest XML body of a request in bytes.
 const MAX_XML_LEN: usize = 4 << 20;
+/// Memory for such bodies, over all requests, in bytes. They have their own: the parts that wait for the end
+/// of an upload can take all other memory.
+const DOCUMENTS_LEN: u64 = 16 << 20;
 
 /// Settings of a [`Gateway`].
 #[derive(Clone)]
@@ -126,6 +129,7 @@ impl Gateway {
             metrics: Metrics::default(),
             limits: connections,
             access_log,
+            documents: Budget::new(DOCUMENTS_LEN),
         };
         Self { server, service, records }
     }

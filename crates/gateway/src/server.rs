@@ -41,10 +41,11 @@ use self::{
     places::{Place, Places},
 };
 use crate::{
+    budget::Budget,
     context::RequestContext,
     counted_body::CountedBody,
     failure::refused,
-    gate::{Gate, Refusal},
+    gate::{Admitted, Gate, Refusal},
     metrics::Metrics,
     multipart::random_name,
 };
@@ -85,6 +86,9 @@ const MAX_HEADERS: usize = 100;
 /// Bytes that a connection reads ahead, and of an answer that it gathers.
 const CONNECTION_BUFFER_LEN: usize = 64 << 10;
 
+/// Bytes that a byte of a document takes: as it arrived, and as it is read.
+const DOCUMENT_FACTOR: u64 = 2;
+
 /// Everything that a connection needs. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -93,6 +97,8 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) limits: ConnectionLimits,
     pub(crate) access_log: Option<AccessLog>,
+    /// Memory for lists of keys and parts.
+    pub(crate) documents: Budget,
 }
 
 impl Server {
@@ -231,47 +237,9 @@ impl Server {
         let mut answer = match self.gate.admit(request, SystemTime::now()) {
             Ok(admitted) => {
                 access.admitted(&admitted);
-                let context = RequestContext {
-                    client: admitted.client,
-                    operation: admitted.operation,
-                    digests: admitted.digests,
-                    copy_source: admitted.copy_source,
-                };
-                let metrics = self.metrics.clone();
-                let failure = Arc::new(OnceLock::new());
-                let failed = Arc::clone(&failure);
-                let mut request = admitted.request.map(|body| {
-                    let body = body.map_err(move |error| {
-                        // The first failure is the reason.
-                        let _ = failed.set((error.code(), error.to_string()));
-                        error
-                    });
-                    let count = move |bytes| metrics.received(bytes);
-                    s3s::Body::http_body_unsync(CountedBody::new(body, count))
-                });
-                make_range_usable(request.headers_mut());
-                request.extensions_mut().insert(context);
-                match self.service.call(request).await {
-                    // s3s does not tell why a document could not be read.
-                    Ok(answer) if answer.status() == StatusCode::INTERNAL_SERVER_ERROR => {
-                        match failure.get() {
-                            Some((code, message)) => of_error(refused(*code, message.clone())),
-                            None => answer,
-                        }
-                    }
-                    // It answers a HEAD as if it was about the whole object.
-                    Ok(mut answer) if answer.headers().contains_key(CONTENT_RANGE) => {
-                        if answer.status() == StatusCode::OK {
-                            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-                        }
-                        answer
-                    }
-                    Ok(answer) => answer,
-                    Err(error) => {
-                        let error: s3s::StdError = error.into();
-                        tracing::error!(%error, "an answer could not be made");
-                        of_error(s3s::S3ErrorCode::InternalError.into())
-                    }
+                match self.documents.wait_for(DOCUMENT_FACTOR * admitted.document_len()).await {
+                    Ok(_room) => self.perform(admitted).await,
+                    Err(error) => of_error(error),
                 }
             }
             Err(refusal) => {
@@ -302,6 +270,52 @@ impl Server {
                 }
             })
         })
+    }
+
+    /// Performs the operation of an admitted request.
+    async fn perform(&self, admitted: Admitted<DrainedBody<Incoming>>) -> Response<s3s::Body> {
+        let context = RequestContext {
+            client: admitted.client,
+            operation: admitted.operation,
+            digests: admitted.digests,
+            copy_source: admitted.copy_source,
+        };
+        let metrics = self.metrics.clone();
+        let failure = Arc::new(OnceLock::new());
+        let failed = Arc::clone(&failure);
+        let mut request = admitted.request.map(|body| {
+            let body = body.map_err(move |error| {
+                // The first failure is the reason.
+                let _ = failed.set((error.code(), error.to_string()));
+                error
+            });
+            let count = move |bytes| metrics.received(bytes);
+            s3s::Body::http_body_unsync(CountedBody::new(body, count))
+        });
+        make_range_usable(request.headers_mut());
+        request.extensions_mut().insert(context);
+        match self.service.call(request).await {
+            // s3s does not tell why a document could not be read.
+            Ok(answer) if answer.status() == StatusCode::INTERNAL_SERVER_ERROR => {
+                match failure.get() {
+                    Some((code, message)) => of_error(refused(*code, message.clone())),
+                    None => answer,
+                }
+            }
+            // It answers a HEAD as if it was about the whole object.
+            Ok(mut answer) if answer.headers().contains_key(CONTENT_RANGE) => {
+                if answer.status() == StatusCode::OK {
+                    *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+                }
+                answer
+            }
+            Ok(answer) => answer,
+            Err(error) => {
+                let error: s3s::StdError = error.into();
+                tracing::error!(%error, "an answer could not be made");
+                of_error(s3s::S3ErrorCode::InternalError.into())
+            }
+        }
     }
 }
 
