@@ -7,7 +7,8 @@
 //! 2. Thousands of connections that never send a whole request, with honest clients beside them.
 //! 3. `kill -9` at random moments while objects are stored, and restarts.
 //!
-//! Each byte that is read must be one that was stored. It prints a table of counts, and fails if
+//! It stores some 15 GB, which SeaweedFS keeps until it is stopped and its data are removed. Each byte
+//! that is read must be one that was stored. It prints a table of counts, and fails if
 //! anything was wrong.
 //!
 //! | variable | default | |
@@ -18,7 +19,7 @@
 //! | `SEALWAX_SOAK_READERS` | 100 | those of them that read slowly |
 //! | `SEALWAX_SOAK_KILLS` | 20 | number of kills |
 //! | `SEALWAX_SOAK_MEMORY` | 32 | `--memory` in MiB |
-//! | `SEALWAX_SOAK_LIMIT` | 256 | most resident memory of the command in MiB |
+//! | `SEALWAX_SOAK_LIMIT` | 320 | most resident memory of the command in MiB |
 //! | `SEALWAX_SOAK_SEED` | drawn | seed of all choices |
 
 mod content;
@@ -67,7 +68,7 @@ impl Settings {
             readers: count("READERS", 100),
             kills: count("KILLS", 20),
             memory: number("MEMORY").unwrap_or(32),
-            limit: number("LIMIT").unwrap_or(256),
+            limit: number("LIMIT").unwrap_or(320),
             seed: number("SEED").unwrap_or(now.as_secs()),
         }
     }
