@@ -29,6 +29,17 @@ die() {
     exit 1
 }
 
+# need PROGRAM...: fails, and says why on standard output, if a program is missing.
+need() {
+    local program
+    for program in "$@"; do
+        command -v "$program" >/dev/null || {
+            echo "$program is missing"
+            return 1
+        }
+    done
+}
+
 # check_port PORT HIGHEST: dies unless PORT is a port number, HIGHEST at most.
 check_port() {
     [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && [ "$1" -le "$2" ] || die "'$1' is not a port between 1 and $2"

@@ -16,17 +16,6 @@ sealwax=$(realpath "$1")
 shift
 [ $# -gt 0 ] || set -- localstack seaweedfs moto ministack versitygw s3proxy
 
-# need PROGRAM...: fails, and says why on standard output, if a program is missing.
-need() {
-    local program
-    for program in "$@"; do
-        command -v "$program" >/dev/null || {
-            echo "$program is missing"
-            return 1
-        }
-    done
-}
-
 install_localstack() { :; }
 install_seaweedfs() { :; }
 install_moto() { (ensure_venv "$stores_dir/moto/venv" "$here/moto-requirements.txt") || { echo 'pip failed'; return 1; }; }

@@ -227,6 +227,9 @@ impl From<BodyChecksumArg> for BodyChecksum {
     }
 }
 
+/// Least memory of the gateway for bodies, in MiB.
+pub(crate) const MIN_GATEWAY_MEMORY: u64 = 32;
+
 /// Treatment of objects that are not sealed, by the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UnsealedArg {

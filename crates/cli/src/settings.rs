@@ -16,7 +16,7 @@ use std::{
 };
 
 use clap::{
-    ValueEnum,
+    Arg, ValueEnum,
     builder::{ArgPredicate, Resettable},
 };
 use sealwax_s3::PlainHttp;
@@ -44,7 +44,7 @@ const SEPARATORS: [char; 4] = [',', ' ', '\n', '\t'];
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     values: BTreeMap<&'static str, Vec<OsString>>,
-    /// Those of the gateway's own arguments.
+    /// Default values of the gateway's own arguments.
     gateway: BTreeMap<&'static str, Vec<OsString>>,
     /// Name and file of the profile in use.
     pub(crate) profile_in_use: Option<String>,
@@ -175,15 +175,7 @@ impl Settings {
                 _ => None,
             };
             if has(&command, id) {
-                command = command.mut_arg(id, |arg| {
-                    let takes_value = arg.get_action().takes_values();
-                    let arg = arg.default_values(values.iter().cloned());
-                    let arg = arg.hide_default_value(takes_value);
-                    match other {
-                        Some(other) => arg.default_value_if(other, ArgPredicate::IsPresent, None),
-                        None => arg,
-                    }
-                });
+                command = command.mut_arg(id, |arg| with_default(arg, values, other));
             }
         }
         // What needs an `sse` has the profile's.
@@ -206,19 +198,24 @@ impl Settings {
     /// Returns the command of the gateway with the default values of its own arguments.
     fn onto_gateway(&self, command: clap::Command) -> clap::Command {
         self.gateway.iter().fold(command, |command, (&id, values)| {
-            command.mut_arg(id, |arg| {
-                let takes_value = arg.get_action().takes_values();
-                let arg = arg.required(false).default_values(values.iter().cloned());
-                let arg = arg.hide_default_value(takes_value);
-                // They exclude each other, and a flag replaces the file's.
-                let other = match id {
-                    "unsealed" => "unsealed_in",
-                    "unsealed_in" => "unsealed",
-                    _ => return arg,
-                };
-                arg.default_value_if(other, ArgPredicate::IsPresent, None)
-            })
+            // They exclude each other, and a flag replaces the file's.
+            let other = match id {
+                "unsealed" => Some("unsealed_in"),
+                "unsealed_in" => Some("unsealed"),
+                _ => None,
+            };
+            command.mut_arg(id, |arg| with_default(arg.required(false), values, other))
         })
+    }
+}
+
+/// Returns the argument with these default values, unless `other` is on the command line.
+fn with_default(arg: Arg, values: &[OsString], other: Option<&'static str>) -> Arg {
+    let takes_value = arg.get_action().takes_values();
+    let arg = arg.default_values(values.iter().cloned()).hide_default_value(takes_value);
+    match other {
+        Some(other) => arg.default_value_if(other, ArgPredicate::IsPresent, None),
+        None => arg,
     }
 }
 

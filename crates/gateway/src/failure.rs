@@ -20,14 +20,19 @@ const UNREADABLE: &str = "SealedObjectUnreadable";
 /// Describes a failure of the sealed client, which is logged with its causes: as a warning if the client
 /// is not told the reason.
 pub(crate) fn answer(error: Error) -> S3Error {
-    let mut answer = describe(&error);
+    let mut answer = logged(&error);
+    answer.set_source(Box::new(error));
+    answer
+}
+
+fn logged(error: &Error) -> S3Error {
+    let answer = describe(error);
     let status = answer.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let causes: &(dyn std::error::Error + 'static) = &error;
+    let causes: &(dyn std::error::Error + 'static) = error;
     match status.is_server_error() || matches!(status.as_u16(), 403 | 422) {
         true => tracing::warn!(error = causes, "a request failed"),
         false => tracing::debug!(error = causes, "a request failed"),
     }
-    answer.set_source(Box::new(error));
     answer
 }
 
@@ -189,9 +194,7 @@ fn of_body(error: &(dyn std::error::Error + 'static)) -> Option<S3Error> {
 }
 
 fn of_source(error: &(dyn std::error::Error + 'static)) -> Option<S3Error> {
-    let error = cause::<Error>(error)?;
-    tracing::warn!(%error, "the source of a copy could not be read");
-    Some(describe(error))
+    cause::<Error>(error).map(logged)
 }
 
 /// Returns the first error of a type among an error and its causes.

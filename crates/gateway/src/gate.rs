@@ -285,8 +285,8 @@ fn move_to_headers(query: &mut Query, headers: &mut HeaderMap) -> Result<(), Ref
     let checksums = ChecksumAlgorithm::ALL.into_iter().filter_map(|algorithm| {
         // Without a body to sign, the SDK for JavaScript signs the checksum of an empty one. S3
         // ignores it.
-        let of_nothing = encode(&algorithm.hasher().finish());
-        take(algorithm.header()).filter(|(_, value)| *value != of_nothing)
+        let of_nothing = || encode(&algorithm.hasher().finish());
+        take(algorithm.header()).filter(|(_, value)| *value != of_nothing())
     });
     let checksums: Vec<_> = checksums.collect();
     if !checksums.is_empty() {

@@ -50,6 +50,11 @@ impl Unsealed {
         Self { places, client, lens: Mutex::default() }
     }
 
+    /// `true` if unsealed objects are read anywhere.
+    pub(crate) fn has_places(&self) -> bool {
+        self.places != UnsealedObjects::Refuse
+    }
+
     /// Returns the client that reads unsealed objects, if the key may be one.
     pub(crate) fn client(&self, bucket: &str, key: &str) -> Option<&SealedClient> {
         let is_passed = match &self.places {

@@ -44,12 +44,18 @@ impl Upstream {
         self.0.unsealed.client(bucket, key).unwrap_or(&self.0.client)
     }
 
-    /// Returns the length of the plaintext of a listed object, `stored_len` bytes long: by arithmetic, or
-    /// by what the store says of it if it may be unsealed.
-    pub(crate) async fn plaintext_len(&self, listed: ListedObject, stored_len: u64) -> u64 {
+    /// `true` if unsealed objects are read anywhere.
+    pub(crate) fn has_places_for_unsealed(&self) -> bool {
+        self.0.unsealed.has_places()
+    }
+
+    /// Returns the length of the plaintext of an object, listed with `stored_len` bytes: by arithmetic,
+    /// or by what the store says of `listed` if that may be unsealed.
+    pub(crate) async fn plaintext_len(&self, listed: Option<ListedObject>, stored_len: u64) -> u64 {
         let unsealed = &self.0.unsealed;
-        let told = match unsealed.client(&listed.bucket, &listed.key) {
-            Some(_) => unsealed.plaintext_len(listed).await,
+        let may_be = |it: &ListedObject| unsealed.client(&it.bucket, &it.key).is_some();
+        let told = match listed.filter(may_be) {
+            Some(listed) => unsealed.plaintext_len(listed).await,
             None => None,
         };
         // An object of a length that no sealed one has is not sealed.

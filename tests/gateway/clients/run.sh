@@ -28,17 +28,6 @@ ensure_venv "$root/target/gateway/venv" "$root/tests/gateway/requirements.txt"
 [ $# -gt 0 ] || read -ra all <<<"$("$python" "$here/clients.py" names)"
 [ $# -gt 0 ] || set -- "${all[@]}"
 
-# need PROGRAM...: fails, and says why on standard output, if a program is missing.
-need() {
-    local program
-    for program in "$@"; do
-        command -v "$program" >/dev/null || {
-            echo "$program is missing"
-            return 1
-        }
-    done
-}
-
 install_commands() {
     need curl || return
     (ensure_venv "$output/commands" "$here/commands/requirements.txt") || { echo 'pip failed'; return 1; }

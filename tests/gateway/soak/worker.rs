@@ -37,7 +37,7 @@ pub(crate) struct Soak {
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
     pub(crate) key: String,
-    /// What it may be now: one state, and others after a request whose outcome is unknown.
+    /// States that it may have now: one, and others after a request whose outcome is unknown.
     pub(crate) may_be: Vec<Option<Version>>,
 }
 

@@ -1,4 +1,4 @@
-//! What clients do, and what it must change.
+//! Actions of clients, and the states that they must leave.
 
 use std::{
     fmt::Debug,

@@ -18,7 +18,7 @@ const CONCURRENCY: usize = 4;
 
 /// Result of an action under a plan.
 struct Run {
-    /// What the client was told first.
+    /// Answer that the client got first.
     outcome: Result<(), Failure>,
     /// Operation and number of each request until then.
     requests: Vec<(String, usize)>,

@@ -29,7 +29,7 @@ pub(crate) enum Content {
     Uploaded,
 }
 
-/// What an action may change.
+/// Objects that an action may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) object: Content,

@@ -17,7 +17,7 @@ use sealwax_s3::KmsKeyName;
 use tokio::{net::TcpListener, sync::watch, time::sleep};
 
 use crate::{
-    args::{KeyCacheArgs, Pair, TimeSpan, UnsealedArg, encryption_context},
+    args::{KeyCacheArgs, MIN_GATEWAY_MEMORY, Pair, TimeSpan, UnsealedArg, encryption_context},
     console::print_json,
     failure::{Exit, Failure},
     interrupt::asked_to_stop,
@@ -127,7 +127,7 @@ pub(crate) struct ServeArgs {
     pub(crate) check: bool,
 
     /// Memory for bodies in MiB, of which half is for parts that are sealed and sent
-    #[arg(long, value_name = "MIB", default_value_t = 256, help_heading = "Memory", value_parser = clap::value_parser!(u64).range(32..))]
+    #[arg(long, value_name = "MIB", default_value_t = 256, help_heading = "Memory", value_parser = clap::value_parser!(u64).range(MIN_GATEWAY_MEMORY..))]
     pub(crate) memory: u64,
 
     /// Folder for parts of multipart uploads that have no room in memory, sealed under keys that are

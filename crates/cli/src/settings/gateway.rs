@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Check, is_one, is_time};
-use crate::args::UnsealedArg;
+use crate::args::{MIN_GATEWAY_MEMORY, UnsealedArg};
 
 /// Settings of the gateway.
 #[derive(Debug, Default, Deserialize)]
@@ -48,8 +48,9 @@ impl GatewayProfile {
             (Some(_), _, Some(insecure), _) if *insecure.get_ref() => {
                 wrong(insecure.span(), "insecure is for addresses without tls_certificate")
             }
-            (_, _, _, Some(memory)) if *memory.get_ref() < 32 => {
-                wrong(memory.span(), "must be 32 or more, in MiB")
+            (_, _, _, Some(memory)) if *memory.get_ref() < MIN_GATEWAY_MEMORY => {
+                let reason = format!("must be {MIN_GATEWAY_MEMORY} or more, in MiB");
+                wrong(memory.span(), &reason)
             }
             _ => match (&self.unsealed, self.unsealed_in.first()) {
                 (Some(_), Some(place)) => wrong(place.span(), "unsealed_in replaces unsealed"),

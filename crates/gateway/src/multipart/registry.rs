@@ -295,7 +295,9 @@ mod tests {
         }
         let find = |upload: &Upload| uploads.find(upload.id(), "client", "bucket", "key");
         forget().expect("one has ended");
-        assert!(find(&begun[1]).is_err() && find(&begun[2]).is_ok(), "the first one");
+        let gone = find(&begun[1]).expect_err("the first one");
+        assert_eq!(gone.code(), &S3ErrorCode::NoSuchUpload);
+        assert!(find(&begun[2]).is_ok(), "the second one");
         forget().expect("another one");
         assert_eq!(forget().expect_err("all are open").code(), &S3ErrorCode::SlowDown);
         assert!(find(&begun[0]).is_ok() && find(&begun[3]).is_ok());

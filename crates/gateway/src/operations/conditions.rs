@@ -10,6 +10,32 @@ pub(crate) struct Conditions {
     pub(crate) if_unmodified_since: Option<Timestamp>,
 }
 
+/// Takes the conditions from an input that has them.
+macro_rules! conditions {
+    ($input:ident) => {
+        $crate::operations::conditions::Conditions {
+            if_match: $input.if_match,
+            if_none_match: $input.if_none_match,
+            if_modified_since: $input.if_modified_since,
+            if_unmodified_since: $input.if_unmodified_since,
+        }
+    };
+}
+pub(crate) use conditions;
+
+/// Takes the conditions for the source of a copy from an input that has them.
+macro_rules! source_conditions {
+    ($input:ident) => {
+        $crate::operations::conditions::Conditions {
+            if_match: $input.copy_source_if_match,
+            if_none_match: $input.copy_source_if_none_match,
+            if_modified_since: $input.copy_source_if_modified_since,
+            if_unmodified_since: $input.copy_source_if_unmodified_since,
+        }
+    };
+}
+pub(crate) use source_conditions;
+
 /// Sets the conditions and the version of a fluent builder that reads an object.
 macro_rules! on_read {
     ($read:expr, $conditions:expr, $version_id:expr) => {{

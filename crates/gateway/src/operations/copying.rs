@@ -20,7 +20,7 @@ use crate::{
     gate::CopySource,
     multipart::Uploads,
     operations::{
-        conditions::{Conditions, on_read},
+        conditions::{on_read, source_conditions},
         reading::encrypted,
         tagging,
         writing::{attributes, stored_metadata},
@@ -78,12 +78,7 @@ pub(crate) async fn copy(
     let (if_match, if_none_match) =
         (condition(IF_MATCH).transpose()?, condition(IF_NONE_MATCH).transpose()?);
     // The copy is made of the object that the conditions hold for.
-    let conditions = Conditions {
-        if_match: input.copy_source_if_match,
-        if_none_match: input.copy_source_if_none_match,
-        if_modified_since: input.copy_source_if_modified_since,
-        if_unmodified_since: input.copy_source_if_unmodified_since,
-    };
+    let conditions = source_conditions!(input);
     let reader = upstream.reader(&source.bucket, &source.key);
     let head = reader.head().bucket(&source.bucket).key(&source.key);
     let head = on_read!(head, conditions, &source.version_id);

@@ -286,11 +286,11 @@ async fn plaintext_len(
     stored: Option<i64>,
 ) -> Option<i64> {
     let stored_len = stored.and_then(|len| u64::try_from(len).ok())?;
-    let listed = ListedObject {
+    let listed = upstream.has_places_for_unsealed().then(|| ListedObject {
         bucket: bucket.to_owned(),
         key: decode_key(encoded_key.unwrap_or_default()).unwrap_or_default(),
         version_id: version_id.map(ToOwned::to_owned),
         e_tag: e_tag.unwrap_or_default().to_owned(),
-    };
+    });
     i64::try_from(upstream.plaintext_len(listed, stored_len).await).ok()
 }

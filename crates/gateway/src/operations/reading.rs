@@ -17,7 +17,7 @@ use sealwax_s3::{ObjectInfo, PlaintextStream};
 use crate::{
     entity_tag,
     failure::answer,
-    operations::conditions::{Conditions, on_read},
+    operations::conditions::{conditions, on_read},
     upstream::{Upstream, timestamp},
 };
 
@@ -53,12 +53,7 @@ pub(crate) async fn get(
     let input = request.input;
     upstream.check_key(&input.key)?;
     let is_part = is_only_part(input.part_number)?;
-    let conditions = Conditions {
-        if_match: input.if_match,
-        if_none_match: input.if_none_match,
-        if_modified_since: input.if_modified_since,
-        if_unmodified_since: input.if_unmodified_since,
-    };
+    let conditions = conditions!(input);
     let client = upstream.reader(&input.bucket, &input.key);
     let get = client.get().bucket(input.bucket).key(&input.key);
     let get = on_read!(get, conditions, input.version_id);
@@ -92,12 +87,7 @@ pub(crate) async fn head(
     let input = request.input;
     upstream.check_key(&input.key)?;
     let is_part = is_only_part(input.part_number)?;
-    let conditions = Conditions {
-        if_match: input.if_match,
-        if_none_match: input.if_none_match,
-        if_modified_since: input.if_modified_since,
-        if_unmodified_since: input.if_unmodified_since,
-    };
+    let conditions = conditions!(input);
     let client = upstream.reader(&input.bucket, &input.key);
     let head = client.head().bucket(input.bucket).key(&input.key);
     let head = on_read!(head, conditions, input.version_id);

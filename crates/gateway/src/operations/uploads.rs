@@ -22,7 +22,7 @@ use sealwax_s3::limits::MAX_PARTS;
 use tokio::time::timeout;
 
 use super::{
-    conditions::{Conditions, on_read},
+    conditions::{on_read, source_conditions},
     copying::source,
     reading::{body, encrypted},
     writing::{announced_len, attributes, stored_metadata},
@@ -142,12 +142,7 @@ pub(crate) async fn part_copy(
     let upload =
         uploads.find(&input.upload_id, context.client.name(), &input.bucket, &input.key)?;
     let source = source(upstream, context)?;
-    let conditions = Conditions {
-        if_match: input.copy_source_if_match,
-        if_none_match: input.copy_source_if_none_match,
-        if_modified_since: input.copy_source_if_modified_since,
-        if_unmodified_since: input.copy_source_if_unmodified_since,
-    };
+    let conditions = source_conditions!(input);
     let client = upstream.reader(&source.bucket, &source.key);
     let get = client.get().bucket(&source.bucket).key(&source.key);
     let mut get = on_read!(get, conditions, &source.version_id);

@@ -30,7 +30,7 @@ struct Waiting {
 struct Queue {
     /// Number of the next one.
     next: u64,
-    /// Those that have not been told to give way, the longest waiting first.
+    /// Connections that have not been told to give way, the longest waiting first.
     connections: BTreeMap<u64, Arc<Notify>>,
 }
 
