@@ -198,8 +198,9 @@ impl Contender {
         };
         command.env("AWS_ENDPOINT_URL", endpoint).envs(AWS_ENVIRONMENT).env_remove("AWS_PROFILE");
         if endpoint.starts_with("https://") {
-            // The SDKs for Rust and Go read the first, that for Python the second.
+            // The SDK for Rust reads the first; all others, the second.
             command.env("SSL_CERT_FILE", roots).env("AWS_CA_BUNDLE", roots);
+            command.env_remove("SSL_CERT_DIR");
         }
         Ok(command)
     }

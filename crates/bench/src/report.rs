@@ -34,7 +34,8 @@ KMS. Each client reads objects that it
 stored itself, and its output is compared once with the original. Files are in memory.
 
 With TLS, the server copies and encrypts what it sends, on the same two cores, so wall times say less than the client's CPU.
-Clients trust the system's root certificates and the server's own, from one file.
+Clients trust the system's root certificates and the server's own, from one file. Sealwax and the bare SDK are both
+built without AWS-LC's second source of random numbers, which would take each run some 30 ms of CPU: docs/decisions/0018.
 
 Clients take turns, and each round begins with a different one. CPU is the client's user and system time. Wall time is from
 its start to its exit. Memory is the highest peak resident set size of all runs. Ratios compare medians with those of the

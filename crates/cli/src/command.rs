@@ -171,6 +171,7 @@ impl Command {
     pub(crate) async fn session(&self, global: &GlobalArgs) -> Result<Session, Failure> {
         match self {
             Self::Doctor(args) => doctor::session(global, args).await,
+            Self::Serve(_) => Session::open_for_server(global).await,
             _ => Session::open(global).await,
         }
     }

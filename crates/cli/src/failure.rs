@@ -366,7 +366,7 @@ pub(crate) fn advice(kind: ErrorKind) -> &'static str {
             "check --endpoint-url (or AWS_ENDPOINT_URL), the Region's name, and the network"
         }
         ErrorKind::UntrustedHost => {
-            "check --endpoint-url and --kms-endpoint-url (or AWS_ENDPOINT_URL); to trust a certificate authority of your own, set SSL_CERT_FILE to its file"
+            "check --endpoint-url and --kms-endpoint-url (or AWS_ENDPOINT_URL); to trust a certificate authority of your own, set AWS_CA_BUNDLE to its file"
         }
         ErrorKind::ContextMismatch => {
             "see the object's encryption context with `sealwax inspect`, and pass it with -c if it is the right one"

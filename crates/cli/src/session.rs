@@ -25,7 +25,7 @@ use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
     Error, ErrorKind, KeyStorePolicy, KmsKeyArn, KmsKeyName, KnownStore, LimitedHttp, PlacePolicy,
     RateLimitedHttp, S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy, StoreTrait,
-    envelope::Keyring, with_sdk_limits,
+    envelope::Keyring, small_buffer_http_client, with_sdk_limits,
 };
 
 pub(crate) use self::endpoints::{Endpoint, Service};
@@ -87,6 +87,15 @@ impl Session {
     /// As [`Session::open`], except for the Region.
     pub(crate) async fn open_or_in(args: &GlobalArgs, region: &str) -> Result<Self, Failure> {
         Self::load(args, &BlockedRegions::new([""; 0]), Some(region)).await
+    }
+
+    /// Loads the user's AWS settings, for reading many objects slowly.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub(crate) async fn open_for_server(args: &GlobalArgs) -> Result<Self, Failure> {
+        let http = BlockedRegions::over([""; 0], small_buffer_http_client());
+        Self::load(args, &http, None).await
     }
 
     /// Returns the same session with all requests to the Regions in `blocked` refused.

@@ -42,7 +42,7 @@ pub use {
 pub use self::{
     aws_hosts::is_aws_url,
     client::{SealedClient, SealedClientBuilder},
-    default_http::default_http_client,
+    default_http::{default_http_client, small_buffer_http_client},
     error::{Error, ErrorKind, error_chain, has_too_many_files},
     format::{ObjectFormat, UnencryptedObjects},
     kms::{

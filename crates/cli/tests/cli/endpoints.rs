@@ -1,6 +1,8 @@
 //! Endpoints at which each service is called, and the refusal of plain HTTP.
 
-use crate::support::{Recorder, Run, Scene, Sealwax, TlsServer, east_key, json_lines};
+use std::fs;
+
+use crate::support::{Recorder, Run, Scene, Sealwax, TlsServer, east_key, json_lines, tunnel};
 
 /// A key that no call reaches.
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -346,7 +348,7 @@ fn a_certificate_that_is_not_trusted_is_told_as_that() {
     let to_s3 = ["--endpoint-url", server.url()];
     let to_kms = ["--kms-endpoint-url", server.url()];
     let hint = "\n  hint: check --endpoint-url and --kms-endpoint-url (or AWS_ENDPOINT_URL); to trust \
-                a certificate authority of your own, set SSL_CERT_FILE to its file\n";
+                a certificate authority of your own, set AWS_CA_BUNDLE to its file\n";
     for command in [
         &[&["cat", &uri, "--key", &key][..], &to_s3].concat(),
         &[&["head", &uri][..], &to_s3].concat(),
@@ -359,8 +361,59 @@ fn a_certificate_that_is_not_trusted_is_told_as_that() {
         assert!(untrusted.stderr.contains("UnknownIssuer"), "{command:?}: {}", untrusted.stderr);
         assert_eq!(server.answered(), 0, "{command:?}");
     }
-    // With the authority's certificate, the request arrives.
-    let head = Sealwax::new(["head", &uri]).args(to_s3);
-    head.env("SSL_CERT_FILE", TlsServer::authority()).run().exits(5);
-    assert_ne!(server.answered(), 0);
+}
+
+/// A request arrives where the server's authority is trusted, and nowhere else. The system's
+/// authorities are in a file and in folders; `AWS_CA_BUNDLE` replaces both.
+#[test]
+fn authorities_are_those_of_the_bundle_or_else_of_the_system() {
+    const UNTRUSTED: &str = "UnknownIssuer";
+    const HINT: &str = "set AWS_CA_BUNDLE to its file";
+    const UNREADABLE: &str =
+        "AWS_CA_BUNDLE is /missing, a file in which no certificate can be read";
+    let (scene, server) = (Scene::new("authorities"), TlsServer::start());
+    let (uri, proxy) = (scene.uri(), tunnel(server.url()));
+    let [folder, empty] = ["folder", "empty"].map(|name| scene.path(name));
+    for folder in [&folder, &empty] {
+        fs::create_dir(folder).expect("a folder");
+    }
+    let (right, wrong) = (TlsServer::authority(), TlsServer::certificate());
+    fs::copy(&right, folder.join("1234abcd.0")).expect("a copy");
+    let [right, wrong, folder, empty] =
+        [right, wrong, folder, empty].map(|path| path.to_str().expect("text").to_owned());
+    let missing = "/missing".to_owned();
+    let sources = [
+        // AWS_CA_BUNDLE, SSL_CERT_FILE and SSL_CERT_DIR.
+        ([Some(&right), None, None], None),
+        ([Some(&right), Some(&wrong), Some(&empty)], None),
+        ([Some(&wrong), Some(&right), Some(&folder)], Some(UNTRUSTED)),
+        ([Some(&missing), Some(&right), None], Some(UNREADABLE)),
+        ([None, Some(&right), Some(&empty)], None),
+        ([None, Some(&wrong), Some(&folder)], None),
+        ([None, Some(&missing), Some(&folder)], None),
+        ([None, None, Some(&folder)], None),
+        ([None, Some(&wrong), Some(&empty)], Some(UNTRUSTED)),
+    ];
+    for (variables, refusal) in sources {
+        for proxy in ["", &proxy] {
+            let head = Sealwax::new(["head", &uri, "--endpoint-url", server.url()])
+                .without_env("https_proxy")
+                .env("HTTPS_PROXY", proxy)
+                .without_env("no_proxy")
+                .env("NO_PROXY", "")
+                .env("AWS_MAX_ATTEMPTS", "1");
+            let named = ["AWS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
+            let head = named.zip(variables).fold(head, |head, (name, path)| match path {
+                Some(path) => head.env(name, path),
+                None => head.without_env(name),
+            });
+            let before = server.answered();
+            match refusal {
+                None => drop(head.run().exits(5)),
+                Some(message) => drop(head.run().fails(1, message).says(HINT)),
+            }
+            let arrived = server.answered() > before;
+            assert_eq!(arrived, refusal.is_none(), "{variables:?}, {proxy:?}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod rotated_kms;
 mod slow_line;
 mod terminal;
 mod tls_server;
+mod tunnel;
 
 use std::{
     env,
@@ -47,6 +48,7 @@ pub(crate) use self::{
     slow_line::slow_line,
     terminal::Terminal,
     tls_server::TlsServer,
+    tunnel::tunnel,
 };
 
 /// Returns a variable that `localstack/with-servers.sh` exports.

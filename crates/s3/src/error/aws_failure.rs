@@ -14,7 +14,10 @@ use aws_sdk_s3::{
 };
 
 use super::has_too_many_files;
-use crate::{limited_http::LimitExceeded, plain_http::PlainHttp, whole_answers::CutAnswer};
+use crate::{
+    default_http::is_unreadable_bundle, limited_http::LimitExceeded, plain_http::PlainHttp,
+    whole_answers::CutAnswer,
+};
 
 /// A failed call, in text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,6 +218,7 @@ fn unreachable_host(error: &(dyn std::error::Error + 'static)) -> Option<Problem
     match () {
         () if text.contains("dns error") => Some(Problem::UnknownHost),
         () if text.contains("invalid peer certificate") => Some(Problem::UntrustedHost),
+        () if causes(error).any(is_unreadable_bundle) => Some(Problem::UntrustedHost),
         () => None,
     }
 }

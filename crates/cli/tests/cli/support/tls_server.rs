@@ -76,6 +76,11 @@ impl TlsServer {
     pub(crate) fn authority() -> PathBuf {
         file("ca.pem")
     }
+
+    /// Returns the file of the server's own certificate, which is no authority's.
+    pub(crate) fn certificate() -> PathBuf {
+        file("server.pem")
+    }
 }
 
 fn file(name: &str) -> PathBuf {
