@@ -141,6 +141,25 @@ pub(crate) async fn receive(
     Ok(Received { len, sum, checksum, body })
 }
 
+impl MemoryPart {
+    /// Writes the bytes to the spool too; `None` if there is no space for them.
+    ///
+    /// # Errors
+    /// The spool failed.
+    pub(crate) async fn spooled(self: &Arc<Self>, spool: &Spool) -> io::Result<Option<PartBody>> {
+        let (part, spool) = (Arc::clone(self), spool.clone());
+        on_disk(move || {
+            let len = part.pieces.iter().map(|piece| piece.len() as u64).sum();
+            let Some(mut writer) = spool.begin(len)? else { return Ok(None) };
+            for piece in &part.pieces {
+                writer = writer.write_all(piece)?;
+            }
+            writer.finish().map(|part| Some(PartBody::Spooled(Arc::new(part))))
+        })
+        .await
+    }
+}
+
 impl PartBody {
     /// Begins to read; `None` if the bytes are gone.
     ///

@@ -4,12 +4,14 @@ use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use sealwax_s3::{Error, SealedClient, recorded_object};
+use tokio::time::sleep;
 
 use super::{
     part::{PartStore, Place},
@@ -26,6 +28,8 @@ const MAX_UPLOADS: usize = 10_000;
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// Time for which an upload stays open without a request.
 const IDLE: Duration = Duration::from_secs(24 * 3600);
+/// Time for which a body waits for the end of others, before parts in memory are moved to the spool.
+const BEFORE_SPOOL: Duration = Duration::from_secs(1);
 
 /// Uploads by their ids. Clones share them.
 #[derive(Clone)]
@@ -38,12 +42,15 @@ struct Inner {
     /// Directory for the records of the store's uploads.
     records: Option<PathBuf>,
     uploads: Mutex<HashMap<String, Upload>>,
+    /// Held by the request that moves parts to the spool.
+    moving: tokio::sync::Mutex<()>,
 }
 
 impl Uploads {
     pub(crate) fn new(store: PartStore, records: Option<PathBuf>) -> Self {
         let instance = random_name()[..8].to_owned();
-        Self(Arc::new(Inner { instance, store, records, uploads: Mutex::default() }))
+        let (uploads, moving) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self(Arc::new(Inner { instance, store, records, uploads, moving }))
     }
 
     /// Begins an upload.
@@ -137,7 +144,28 @@ impl Uploads {
             return Ok(room);
         }
         self.give_up_memory();
-        budget.wait_for(len).await
+        let mut room = pin!(budget.wait_for(len));
+        tokio::select! {
+            room = &mut room => return room,
+            () = self.move_to_spool() => {}
+        }
+        room.await
+    }
+
+    /// Moves parts in memory to the spool, until it is dropped. Other bodies leave soon, but parts may
+    /// wait for a day.
+    async fn move_to_spool(&self) {
+        let Some(spool) = &self.0.store.spool else { return };
+        sleep(BEFORE_SPOOL).await;
+        let _turn = self.0.moving.lock().await;
+        let mut uploads: Vec<Upload> = self.uploads().values().cloned().collect();
+        uploads.sort_by_key(|upload| upload.last_used().0);
+        for upload in uploads {
+            if let Err(error) = upload.move_to_spool(spool).await {
+                tracing::error!(%error, "the spool failed");
+                return;
+            }
+        }
     }
 
     /// Gives up parts in memory that are sealed already.
@@ -253,40 +281,121 @@ impl fmt::Debug for Uploads {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_s3::config::{BehaviorVersion, Region};
-    use sealwax_s3::{Attributes, envelope::LocalKeyring};
+    use std::time::SystemTime;
 
-    use super::*;
+    use aws_sdk_s3::config::{BehaviorVersion, Region};
+    use bytes::Bytes;
+    use s3s::dto::StreamingBlob;
+    use sealwax_s3::{Attributes, envelope::LocalKeyring};
+    use tokio::time::Instant;
+
+    use super::{
+        super::{
+            part::{Part, PartBody, receive},
+            spool::Spool,
+        },
+        *,
+    };
     use crate::{budget::Budget, unsealed::UnsealedObjects};
 
-    /// A client that completes ten thousand uploads within an hour can begin more.
-    #[tokio::test]
-    async fn ended_uploads_make_room_for_new_ones() {
+    const MIB: u64 = 1 << 20;
+
+    fn upstream() -> Upstream {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::from_static("us-east-1"));
         let keyring = LocalKeyring::new("key", &mut [7; 32]).expect("a key");
         let s3 = aws_sdk_s3::Client::from_conf(config.build());
-        let upstream = Upstream::new(
-            SealedClient::builder(s3, keyring).build(),
-            UnsealedObjects::Refuse,
-            Vec::new(),
-        );
+        let sealed = SealedClient::builder(s3, keyring).build();
+        Upstream::new(sealed, UnsealedObjects::Refuse, Vec::new())
+    }
+
+    fn start() -> Start {
+        Start {
+            client: "client".into(),
+            bucket: "bucket".into(),
+            key: "key".into(),
+            attributes: Attributes::default(),
+            metadata: Vec::new(),
+            checksum: None,
+            is_checksum_of_whole: false,
+        }
+    }
+
+    /// Receives a part of bytes that all are `byte`, as `UploadPart` does.
+    async fn add(uploads: &Uploads, upload: &Upload, number: u16, byte: u8, len: u64) {
+        let bytes = vec![byte; usize::try_from(len).expect("short")];
+        let body = StreamingBlob::from(s3s::Body::from(Bytes::from(bytes)));
+        let place = uploads.place(len).await.expect("room");
+        let received = receive(place, body, None).await.expect("received");
+        let part = Part {
+            len: received.len,
+            e_tag: random_name(),
+            sum: received.sum,
+            checksum: None,
+            modified: SystemTime::now(),
+            body: received.body,
+        };
+        upload.add(number, part).expect("it is open");
+    }
+
+    async fn content(body: &PartBody) -> Vec<u8> {
+        let mut reader = body.read().expect("the spool works");
+        let mut all = Vec::new();
+        while let Some(current) = reader {
+            let (pieces, rest) = current.next().await.expect("unchanged").unzip();
+            all.extend(pieces.into_iter().flatten().flatten());
+            reader = rest;
+        }
+        all
+    }
+
+    /// Uploads that are not continued do not keep the memory from other requests.
+    #[tokio::test(start_paused = true)]
+    async fn parts_that_wait_leave_the_memory_for_the_spool() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // No put has room to begin, so all parts wait.
+        let (budget, puts) = (Budget::new(4 * MIB), Budget::new(0));
+        let spool = Some(Spool::new(folder.path(), 3 * MIB));
+        let (uploads, upstream) =
+            (Uploads::new(PartStore { budget, puts, spool }, None), upstream());
+        let [first, second] = [(); 2].map(|()| uploads.begin(&upstream, start()).expect("room"));
+        add(&uploads, &first, 1, 1, 2 * MIB).await;
+        add(&uploads, &second, 1, 2, MIB + 4096).await;
+        add(&uploads, &second, 3, 3, MIB - 4096).await;
+        assert_eq!(uploads.memory(), 4 * MIB);
+
+        let begun = Instant::now();
+        let room = uploads.wait_for_room(2 * MIB).await.expect("that of the first part");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        let moved = first.parts().remove(0).1;
+        assert!(!moved.body.is_in_memory());
+        assert!(content(&moved.body).await == vec![1; 2 << 20]);
+
+        // The spool has room for one of the other parts, which is not enough.
+        let refused = uploads.wait_for_room(2 * MIB).await.expect_err("no room");
+        assert_eq!(refused.code(), &S3ErrorCode::SlowDown);
+        let left = second.parts();
+        let in_memory: Vec<_> =
+            left.iter().map(|(number, part)| (*number, part.body.is_in_memory())).collect();
+        assert_eq!(in_memory, [(1, true), (3, false)]);
+        for ((_, part), byte) in left.iter().zip([2, 3]) {
+            assert!(
+                content(&part.body).await == vec![byte; usize::try_from(part.len).expect("short")]
+            );
+        }
+        assert_eq!(uploads.memory(), 3 * MIB + 4096);
+        drop(room);
+        assert!(uploads.wait_for_room(2 * MIB).await.is_ok(), "that of the request");
+    }
+
+    /// A client that completes ten thousand uploads within an hour can begin more.
+    #[tokio::test]
+    async fn ended_uploads_make_room_for_new_ones() {
         let budget = || Budget::new(1 << 20);
         let store = PartStore { budget: budget(), puts: budget(), spool: None };
-        let uploads = Uploads::new(store, None);
-        let begin = || {
-            let start = Start {
-                client: "client".into(),
-                bucket: "bucket".into(),
-                key: "key".into(),
-                attributes: Attributes::default(),
-                metadata: Vec::new(),
-                checksum: None,
-                is_checksum_of_whole: false,
-            };
-            uploads.begin(&upstream, start)
-        };
+        let (uploads, upstream) = (Uploads::new(store, None), upstream());
+        let begin = || uploads.begin(&upstream, start());
         let begun: Vec<_> = (0..4).map(|_| begin().expect("room")).collect();
         let forget = || forget_ended(&mut uploads.uploads());
         assert_eq!(forget().expect_err("all are open").code(), &S3ErrorCode::SlowDown);

@@ -122,6 +122,20 @@ impl SpoolWriter {
         Ok(self)
     }
 
+    /// Takes all `bytes`, and writes what has no room in memory.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write_all(mut self, mut bytes: &[u8]) -> io::Result<Self> {
+        loop {
+            bytes = &bytes[self.gather(bytes)..];
+            if bytes.is_empty() {
+                return Ok(self);
+            }
+            self = self.write()?;
+        }
+    }
+
     /// Ends the part.
     ///
     /// # Errors

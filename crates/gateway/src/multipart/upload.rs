@@ -17,7 +17,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::part::{Part, PartBody, PartReader};
+use super::{
+    part::{Part, PartBody, PartReader},
+    spool::Spool,
+};
 use crate::{
     budget::{Budget, Room, slow_down},
     checksums::ChecksumAlgorithm,
@@ -301,6 +304,31 @@ impl Upload {
                 part.body = PartBody::Gone;
             }
         }
+    }
+
+    /// Moves parts in memory to the spool.
+    ///
+    /// # Errors
+    /// The spool failed.
+    pub(crate) async fn move_to_spool(&self, spool: &Spool) -> io::Result<()> {
+        let parts = self.parts().into_iter();
+        let in_memory = parts.filter_map(|(number, part)| match part.body {
+            PartBody::Memory(part) => Some((number, part)),
+            PartBody::Spooled(_) | PartBody::Gone => None,
+        });
+        // Each is dropped before the next one is written.
+        for (number, part) in in_memory {
+            let Some(spooled) = part.spooled(spool).await? else { continue };
+            let mut state = self.state();
+            // Meanwhile, the client may have sent it again.
+            if let Some(body) = state.parts.get_mut(&number).map(|known| &mut known.body)
+                && let PartBody::Memory(known) = body
+                && Arc::ptr_eq(known, &part)
+            {
+                *body = spooled;
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the room that the completion needs: that of a part that is gathered before it is
