@@ -62,6 +62,15 @@ def buckets(t):
 
 
 @check
+def empty_delimiter(t):
+    stored(t)
+    for function in ("list_objects", "list_objects_v2", "list_object_versions"):
+        answer = listing(t, function, Delimiter="")
+        t.record(f"{function}: prefixes", answer.get("CommonPrefixes", []), [])
+        t.record(f"{function}: Delimiter", answer.get("Delimiter"))
+
+
+@check
 def listed_sizes(t):
     put = stored(t)
     entries = {t.short(entry["Key"]): entry for entry in t.listed()}

@@ -1,6 +1,7 @@
 """Single objects: content, headers, names, ranges, conditions, presigned requests."""
 
 import datetime
+import re
 import time
 from urllib.parse import parse_qsl, urlsplit
 
@@ -230,6 +231,14 @@ def part_numbers(t):
 
 
 @check
+def request_ids(t):
+    for name, path in (("missing object", t.key()), ("object of the gateway's own", ".sealwax/x")):
+        reply = t.wire().request("GET", f"/{t.bucket}/{path}")
+        named = re.search(rb"<RequestId>([^<]+)</RequestId>", reply.body)
+        t.record(f"{name}: the same in body and headers", bool(named) and named[1].decode() == reply.headers.get("x-amz-request-id"), True)
+
+
+@check
 def conditional_reads(t):
     etag = t.put(body(20000))["ETag"]
     now = t.head()["LastModified"]
@@ -258,6 +267,9 @@ def conditional_reads(t):
     ):
         t.record(f"get {name}", t.get(**condition).outcome, s3)
         t.record(f"head {name}", t.head(**condition).outcome, s3 and s3[:3])
+    for name, condition in (("If-None-Match", {"IfNoneMatch": etag}), ("If-Modified-Since", {"IfModifiedSince": now})):
+        t.record(f"get {name}: ETag", t.get(**condition).headers.get("etag") == etag, True)
+        t.record(f"head {name}: ETag", t.head(**condition).headers.get("etag") == etag, True)
     t.record("range If-Match right", t.get(IfMatch=etag, Range="bytes=0-1").outcome, "206")
     t.record("range If-Match wrong", t.get(IfMatch=wrong, Range="bytes=0-1").outcome, failed)
     t.record("range beyond the end, If-None-Match right", t.get(IfNoneMatch=etag, Range="bytes=20000-").outcome)

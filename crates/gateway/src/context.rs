@@ -12,6 +12,8 @@ use crate::{
 /// Client and operation of a request, and the digests of its body.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestContext {
+    /// Request id, which failures tell again.
+    pub(crate) id: String,
     pub(crate) client: Arc<ClientCredentials>,
     pub(crate) operation: Operation,
     pub(crate) digests: Digests,

@@ -8,11 +8,14 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header::ETAG};
 use s3s::{S3Error, S3ErrorCode, StdError};
 use sealwax_s3::{Error, ErrorKind, SealedClient};
 
-use crate::gate::{BodyError, Code};
+use crate::{
+    entity_tag,
+    gate::{BodyError, Code},
+};
 
 /// Answer to a request whose object cannot be opened, whatever the reason.
 const UNREADABLE: &str = "SealedObjectUnreadable";
@@ -21,6 +24,12 @@ const UNREADABLE: &str = "SealedObjectUnreadable";
 /// is not told the reason.
 pub(crate) fn answer(error: Error) -> S3Error {
     let mut answer = logged(&error);
+    if error.kind() == ErrorKind::NotModified
+        && let Some(e_tag) = error.e_tag()
+        && let Ok(e_tag) = entity_tag::shown(e_tag).to_http_header()
+    {
+        answer.set_headers(HeaderMap::from_iter([(ETAG, e_tag)]));
+    }
     answer.set_source(Box::new(error));
     answer
 }

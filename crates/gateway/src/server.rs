@@ -238,13 +238,13 @@ impl Server {
             Ok(admitted) => {
                 access.admitted(&admitted);
                 match self.documents.wait_for(DOCUMENT_FACTOR * admitted.document_len()).await {
-                    Ok(_room) => self.perform(admitted).await,
-                    Err(error) => of_error(error),
+                    Ok(_room) => self.perform(admitted, &id).await,
+                    Err(error) => of_error(error, &id),
                 }
             }
             Err(refusal) => {
                 access.refused(&refusal);
-                of_refusal(&refusal)
+                of_refusal(&refusal, &id)
             }
         };
         let headers = answer.headers_mut();
@@ -273,8 +273,13 @@ impl Server {
     }
 
     /// Performs the operation of an admitted request.
-    async fn perform(&self, admitted: Admitted<DrainedBody<Incoming>>) -> Response<s3s::Body> {
+    async fn perform(
+        &self,
+        admitted: Admitted<DrainedBody<Incoming>>,
+        id: &str,
+    ) -> Response<s3s::Body> {
         let context = RequestContext {
+            id: id.to_owned(),
             client: admitted.client,
             operation: admitted.operation,
             digests: admitted.digests,
@@ -298,7 +303,7 @@ impl Server {
             // s3s does not tell why a document could not be read.
             Ok(answer) if answer.status() == StatusCode::INTERNAL_SERVER_ERROR => {
                 match failure.get() {
-                    Some((code, message)) => of_error(refused(*code, message.clone())),
+                    Some((code, message)) => of_error(refused(*code, message.clone()), id),
                     None => answer,
                 }
             }
@@ -313,7 +318,7 @@ impl Server {
             Err(error) => {
                 let error: s3s::StdError = error.into();
                 tracing::error!(%error, "an answer could not be made");
-                of_error(s3s::S3ErrorCode::InternalError.into())
+                of_error(s3s::S3ErrorCode::InternalError.into(), id)
             }
         }
     }
@@ -349,11 +354,12 @@ fn bounded(digits: &str) -> u64 {
     digits.parse().unwrap_or(MAX).min(MAX)
 }
 
-fn of_refusal(refusal: &Refusal) -> Response<s3s::Body> {
-    of_error(refused(refusal.code(), refusal.message()))
+fn of_refusal(refusal: &Refusal, id: &str) -> Response<s3s::Body> {
+    of_error(refused(refusal.code(), refusal.message()), id)
 }
 
-fn of_error(error: S3Error) -> Response<s3s::Body> {
+fn of_error(mut error: S3Error, id: &str) -> Response<s3s::Body> {
+    error.set_request_id(id);
     error.to_http_response().unwrap_or_else(|_| {
         let body = Empty::<Bytes>::new().map_err(|never| match never {});
         let mut answer = Response::new(s3s::Body::http_body(body));

@@ -35,8 +35,11 @@ macro_rules! operations {
                 ) -> S3Result<S3Response<dto::$output>> {
                     let $context = &RequestContext::of(&request, Operation::$operation)?;
                     let ($service, $request) = (self, request);
-                    let _ = $context;
-                    $run
+                    let result: S3Result<_> = $run;
+                    result.map_err(|mut error| {
+                        error.set_request_id(&$context.id);
+                        error
+                    })
                 }
             )*
         }

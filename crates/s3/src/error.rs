@@ -295,6 +295,7 @@ struct Answer {
     code: Option<String>,
     request_id: Option<String>,
     extended_request_id: Option<String>,
+    e_tag: Option<String>,
 }
 
 impl Error {
@@ -344,6 +345,12 @@ impl Error {
     #[must_use]
     pub fn extended_request_id(&self) -> Option<&str> {
         self.0.answer.as_ref()?.extended_request_id.as_deref()
+    }
+
+    /// Returns the object's entity tag, if S3's answer names it: that of [`ErrorKind::NotModified`].
+    #[must_use]
+    pub fn e_tag(&self) -> Option<&str> {
+        self.0.answer.as_ref()?.e_tag.as_deref()
     }
 
     /// Describes a failure in the terms of this crate, for tools that build on it.
@@ -414,6 +421,7 @@ impl Error {
             code: failure.code.clone(),
             request_id: failure.request_id.clone(),
             extended_request_id: failure.extended_request_id.clone(),
+            e_tag: failure.e_tag.clone(),
         });
         error.0.source = Some(failure.into());
         error

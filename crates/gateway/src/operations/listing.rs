@@ -66,12 +66,18 @@ impl Encoding {
     }
 }
 
+/// Returns the delimiter. S3 takes an empty one for none, and does not repeat it.
+fn delimiter(requested: Option<String>) -> Option<String> {
+    requested.filter(|delimiter| !delimiter.is_empty())
+}
+
 /// Lists objects, version 2.
 pub(crate) async fn objects(
     upstream: &Upstream,
     request: S3Request<ListObjectsV2Input>,
 ) -> S3Result<S3Response<ListObjectsV2Output>> {
-    let input = request.input;
+    let mut input = request.input;
+    input.delimiter = delimiter(input.delimiter);
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
     let bucket = input.bucket;
     let target = format!("s3://{bucket}");
@@ -117,7 +123,8 @@ pub(crate) async fn objects_v1(
     upstream: &Upstream,
     request: S3Request<ListObjectsInput>,
 ) -> S3Result<S3Response<ListObjectsOutput>> {
-    let input = request.input;
+    let mut input = request.input;
+    input.delimiter = delimiter(input.delimiter);
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
     let bucket = input.bucket;
     let target = format!("s3://{bucket}");
@@ -163,7 +170,8 @@ pub(crate) async fn versions(
     upstream: &Upstream,
     request: S3Request<ListObjectVersionsInput>,
 ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
-    let input = request.input;
+    let mut input = request.input;
+    input.delimiter = delimiter(input.delimiter);
     let encoding = Encoding::new(input.encoding_type.as_ref())?;
     let bucket = input.bucket;
     let target = format!("s3://{bucket}");

@@ -36,6 +36,8 @@ pub(crate) struct AwsFailure {
     pub(crate) request_id: Option<String>,
     /// S3's extended request id.
     pub(crate) extended_request_id: Option<String>,
+    /// The object's entity tag, if the answer names it.
+    pub(crate) e_tag: Option<String>,
     /// `true` if the answer ended early.
     pub(crate) is_cut: bool,
     text: String,
@@ -150,6 +152,7 @@ impl AwsFailure {
             is_cut,
             request_id: header("x-amz-request-id").or_else(|| header("x-amzn-requestid")),
             extended_request_id: header("x-amz-id-2"),
+            e_tag: header("etag"),
             text: plain_http.map_or(text, ToString::to_string),
         }
     }
@@ -173,6 +176,7 @@ impl AwsFailure {
             problem: None,
             request_id: None,
             extended_request_id: None,
+            e_tag: None,
             is_cut: false,
             text,
         }
