@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{CONTENT_RANGE, EXPECT, RANGE},
+    header::{CONTENT_LENGTH, CONTENT_RANGE, EXPECT, RANGE},
 };
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -260,13 +260,17 @@ impl Server {
         let log = self.access_log.clone();
         // Its body is never asked for.
         let is_head = access.method == "HEAD";
+        // The end of a body is not asked for if its length was announced.
+        let announced = answer.headers().get(CONTENT_LENGTH);
+        let announced = announced.and_then(|len| len.to_str().ok()?.parse().ok());
         answer.map(|body| {
             let body = CountedBody::new(body, move |bytes| metrics.sent(bytes));
             body.on_end(move |sent, complete| {
                 turn.is_clients();
                 place.wait();
                 if let Some(log) = log {
-                    log(&access.ended(status, begun.elapsed(), sent, complete || is_head));
+                    let complete = complete || is_head || announced == Some(sent);
+                    log(&access.ended(status, begun.elapsed(), sent, complete));
                 }
             })
         })

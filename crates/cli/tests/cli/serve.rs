@@ -453,6 +453,7 @@ fn the_status_page_counts() {
     let url = message.strip_prefix("status at http://").expect("an address");
     let address = url.strip_suffix("/metrics").expect("a path");
     put(&gateway.client(), &scene, b"content");
+    assert_eq!(read(&gateway.client(), &scene), b"content");
     let refused = gateway.client().head_object().bucket("other-bucket").key("key").send();
     assert_eq!(refusal(run(refused)).0, 403);
     let page = |path: &str| {
@@ -473,7 +474,9 @@ fn the_status_page_counts() {
     let log = String::from_utf8(ended.stdout).expect("text");
     let records: Vec<serde_json::Value> =
         log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let [record, refused] = &records[..] else { panic!("{log}") };
+    let [record, get, refused] = &records[..] else { panic!("{log}") };
+    assert_eq!((&get["operation"], &get["sent"]), (&"GetObject".into(), &7.into()));
+    assert_eq!(get["complete"], true);
     assert_eq!((&refused["status"], &refused["complete"]), (&403.into(), &true.into()));
     assert_eq!(refused["refused"], "AccessDenied");
     assert_eq!(record["operation"], "PutObject");
