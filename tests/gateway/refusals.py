@@ -107,6 +107,11 @@ def parameters_that_are_refused(t):
         ("delete past governance", t.at("delete_object", BypassGovernanceRetention=True)),
     ):
         t.demand(name, answer.outcome, NOT_IMPLEMENTED)
+    blank = {"Bucket": t.bucket, "Key": " "}
+    for function in ("get_object", "put_object", "delete_object", "create_multipart_upload"):
+        answer = call(getattr(t.s3, function), **blank)
+        outcome = [answer.outcome, answer["Error"].get("Message")]
+        t.demand(f"{function} of a blank key", outcome, ["400 InvalidArgument", "a key of blanks alone is not supported"])
     path = f"/{t.bucket}/{t.key()}"
     for name in ("annotation", "renameObject", "encryption", "acl", "torrent", "x-unknown", "versionId", "append"):
         t.demand(f"put with ?{name}", t.wire().request("PUT", path, [(name, "1")], data=b"x").outcome, NOT_IMPLEMENTED)

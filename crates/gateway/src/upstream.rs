@@ -7,6 +7,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, dto::Timestamp};
 use sealwax_s3::{SealedClient, envelope::geometry};
 
 use crate::{
+    failure::invalid,
     names::is_hidden,
     unsealed::{ListedObject, Unsealed, UnsealedObjects},
 };
@@ -79,11 +80,15 @@ impl Upstream {
             || self.client().sidecars().suffix().is_some_and(|suffix| key.ends_with(suffix))
     }
 
-    /// Refuses a key that is Sealwax's own.
+    /// Refuses a key that is Sealwax's own, or that the SDK can't send.
     ///
     /// # Errors
-    /// It is, and the answer is that of a missing permission.
+    /// It is one of them. For Sealwax's own, the answer is that of a missing permission.
     pub(crate) fn check_key(&self, key: &str) -> S3Result<()> {
+        // The SDK takes it for none.
+        if key.trim().is_empty() {
+            return Err(invalid("a key of blanks alone is not supported"));
+        }
         if !self.hides(key) {
             return Ok(());
         }
