@@ -32,7 +32,7 @@ pub(crate) use self::{
     prefix::{Prefix, is_in_s3, name_of},
     s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},
     values::{
-        BucketName, ByteRange, LimitRate, Pair, TimeSpan, Timestamp, account_id,
+        BucketName, ByteRange, HttpDate, LimitRate, Pair, TimeSpan, Timestamp, account_id,
         encryption_context, endpoint_url, fraction, is_access_point, place, time_text,
     },
     wrap_key::{TypedKey, WrapKey, key_arn},

@@ -57,6 +57,8 @@ pub struct ObjectInfo {
     pub content_language: Option<String>,
     /// `Content-Type` of the plaintext.
     pub content_type: Option<String>,
+    /// `Expires`, unchanged: usually a date of HTTP, but S3 stores any text.
+    pub expires: Option<String>,
     /// Storage class; absent for `STANDARD`.
     pub storage_class: Option<StorageClass>,
 }
@@ -81,6 +83,7 @@ macro_rules! from_output {
                 content_encoding: output.content_encoding.clone(),
                 content_language: output.content_language.clone(),
                 content_type: output.content_type.clone(),
+                expires: output.expires_string.clone(),
                 storage_class: output.storage_class.clone(),
                 format,
             })

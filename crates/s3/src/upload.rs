@@ -251,7 +251,8 @@ impl Upload {
                 .body(ByteStream::from(body.bytes.clone()));
             self.attributes.clone().on_put(request)
         };
-        let output = self.store.put_object(&self.target.bucket, request).await?;
+        let (bucket, expires) = (&self.target.bucket, self.attributes.expires.clone());
+        let output = self.store.put_object(bucket, request, expires).await?;
         Ok(Stored { e_tag: output.e_tag, version_id: output.version_id })
     }
 

@@ -15,7 +15,7 @@ use clap::{
 };
 use sealwax_s3::{Attributes, S3Uri};
 
-use super::{AclArg, Pair, Timestamp, content_type};
+use super::{AclArg, HttpDate, Pair, Timestamp, content_type};
 use crate::failure::Failure;
 
 /// The way S3 keeps new objects. A profile may set it, because a bucket's owner decides it for all
@@ -93,7 +93,7 @@ pub(crate) struct AttributeArgs {
 
     /// Expires, such as 2026-11-28T08:00:00Z
     #[arg(long, value_name = "TIME", help_heading = "Stored attributes", hide_short_help = true)]
-    expires: Option<Timestamp>,
+    expires: Option<HttpDate>,
 
     /// Redirect location of the bucket's website endpoint
     #[arg(long, value_name = "LOCATION", value_parser = NonEmptyStringValueParser::new(), help_heading = "Stored attributes", hide_short_help = true)]
@@ -152,7 +152,7 @@ impl AttributeArgs {
         attributes.content_disposition = self.content_disposition.clone();
         attributes.content_language = self.content_language.clone();
         attributes.cache_control = self.cache_control.clone();
-        attributes.expires = time(self.expires);
+        attributes.expires = self.expires.clone().map(|HttpDate(date)| date);
         attributes.website_redirect_location = self.website_redirect.clone();
         attributes.tagging = self.tagging.clone();
         attributes.object_lock_mode = self.object_lock_mode.clone();

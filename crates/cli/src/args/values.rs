@@ -79,6 +79,20 @@ impl FromStr for Timestamp {
     }
 }
 
+/// Date of a header of HTTP, given as in RFC 3339.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HttpDate(pub(crate) String);
+
+impl FromStr for HttpDate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Timestamp(time) = text.parse()?;
+        let date = DateTime::from(time).fmt(DateTimeFormat::HttpDate);
+        date.map(Self).map_err(|_| "must be a time that HTTP can express")
+    }
+}
+
 /// Returns a time in the form of RFC 3339.
 pub(crate) fn time_text(time: &DateTime) -> Option<String> {
     time.fmt(DateTimeFormat::DateTime).ok()

@@ -431,7 +431,7 @@ impl CopyObject {
         } else if is_distinct {
             snapshot = snapshot.settled(store, &source).await?;
         }
-        let (attributes, expires) = self.attributes_for(&source, &target, &snapshot).await?;
+        let attributes = self.attributes_for(&source, &target, &snapshot).await?;
         let own = self.own_metadata(&info);
         header.check_fits(metadata::pairs(&own)).map_err(|error| target.envelope_error(error))?;
         let metadata = join_metadata(&ObjectFormat::Sealwax(header.clone()), &own);
@@ -447,7 +447,6 @@ impl CopyObject {
             target: &target,
             conditions: self.conditions.clone(),
             attributes,
-            expires,
             metadata: metadata.clone(),
             is_ours: &is_ours,
         };
@@ -616,15 +615,15 @@ impl CopyObject {
         Ok(false)
     }
 
-    /// Returns the copy's attributes, and its `Expires` header.
+    /// Returns the copy's attributes.
     async fn attributes_for(
         &self,
         source: &ObjectRef,
         target: &ObjectRef,
         snapshot: &Snapshot,
-    ) -> Result<(Attributes, Option<String>), Error> {
+    ) -> Result<Attributes, Error> {
         let given = match &self.attributes {
-            CopyAttributes::Only(attributes) => return Ok((attributes.clone(), None)),
+            CopyAttributes::Only(attributes) => return Ok(attributes.clone()),
             CopyAttributes::Over(attributes) => attributes.clone(),
         };
         let (store, head) = (&self.handle.store, &snapshot.head);
@@ -634,8 +633,7 @@ impl CopyObject {
             store.grants_to_keep(source, head.version_id()).await?
         };
         let kept = grants.onto(Attributes::of_stored(head, snapshot.now.into()));
-        let expires = head.expires_string.clone().filter(|_| given.expires.is_none());
-        Ok((given.over(kept), expires))
+        Ok(given.over(kept))
     }
 
     /// Deletes the sidecar at the source, where no object is any more, if its keys are those of the

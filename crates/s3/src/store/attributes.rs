@@ -1,6 +1,7 @@
 //! Attributes that S3 stores with an object.
 
 use aws_sdk_s3::{
+    config::http::HttpRequest,
     operation::{
         copy_object::builders::CopyObjectFluentBuilder,
         create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
@@ -12,6 +13,7 @@ use aws_sdk_s3::{
         ServerSideEncryption, StorageClass,
     },
 };
+use aws_smithy_runtime_api::http::HttpError;
 
 macro_rules! attributes {
     ($($(#[$doc:meta])* $name:ident $setter:ident: $type:ty,)*) => {
@@ -22,6 +24,8 @@ macro_rules! attributes {
         #[non_exhaustive]
         pub struct Attributes {
             $($(#[$doc])* pub $name: Option<$type>,)*
+            /// `Expires`, unchanged: usually a date of HTTP, but S3 stores any text.
+            pub expires: Option<String>,
         }
 
         impl Attributes {
@@ -48,7 +52,10 @@ macro_rules! attributes {
 
             /// Returns these attributes, and those of `base` that they lack.
             fn or(self, base: Self) -> Self {
-                Self { $($name: self.$name.or(base.$name),)* }
+                Self {
+                    $($name: self.$name.or(base.$name),)*
+                    expires: self.expires.or(base.expires),
+                }
             }
         }
     };
@@ -69,8 +76,6 @@ attributes! {
     content_language set_content_language: String,
     /// `Content-Type` of the plaintext.
     content_type set_content_type: String,
-    /// `Expires`.
-    expires set_expires: DateTime,
     /// Grantees with full control.
     grant_full_control set_grant_full_control: String,
     /// Grantees that may read the object.
@@ -104,6 +109,13 @@ attributes! {
 }
 
 impl Attributes {
+    /// `Expires`, unchanged: usually a date of HTTP, but S3 stores any text.
+    #[must_use]
+    pub fn expires(mut self, value: impl Into<String>) -> Self {
+        self.expires = Some(value.into());
+        self
+    }
+
     /// `true` if they say who has access to the object.
     pub(crate) fn has_acl(&self) -> bool {
         let grants = [
@@ -188,6 +200,7 @@ impl Attributes {
             content_encoding: head.content_encoding.clone(),
             content_language: head.content_language.clone(),
             content_type: head.content_type.clone(),
+            expires: head.expires_string.clone(),
             object_lock_event_hold: head.object_lock_event_hold.clone(),
             object_lock_event_hold_duration_days: head.object_lock_event_hold_duration_days,
             object_lock_event_hold_duration_years: head.object_lock_event_hold_duration_years,
@@ -200,6 +213,18 @@ impl Attributes {
             website_redirect_location: head.website_redirect_location.clone(),
             ..Self::default()
         }
+    }
+}
+
+/// Returns the change of a request that sets `Expires`. The SDK's own setter takes dates only.
+pub(crate) fn with_expires(
+    expires: Option<String>,
+) -> impl Fn(HttpRequest) -> Result<HttpRequest, HttpError> + Clone + Send + Sync + 'static {
+    move |mut request| {
+        if let Some(expires) = expires.clone() {
+            request.headers_mut().try_insert("expires", expires)?;
+        }
+        Ok(request)
     }
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_s3::{
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 
-use super::{Store, known_store::StoreTrait};
+use super::{Store, attributes::with_expires, known_store::StoreTrait};
 use crate::error::aws_failure::AwsFailure;
 
 /// Checksum that is sent with a body, which S3 verifies on arrival and keeps.
@@ -90,18 +90,22 @@ impl Store {
         .boxed()
     }
 
-    /// Sends a `PutObject` with its checksum. `request` makes the request for each attempt.
+    /// Sends a `PutObject` with its checksum and `Expires`. `request` makes the request for each
+    /// attempt.
     pub(crate) fn put_object<'a>(
         &'a self,
         bucket: &'a str,
         request: impl Fn() -> PutObjectFluentBuilder + Send + Sync + 'a,
+        expires: Option<String>,
     ) -> BoxFuture<'a, Result<PutObjectOutput, AwsFailure>> {
         let send = move |checksum: SentChecksum| {
             let request = request().bucket(bucket).set_checksum_algorithm(checksum.algorithm());
             // The tags and the checksum protect the body: a second hash over it would cost more than
             // the encryption.
             let request = request.customize().disable_payload_signing();
-            let request = request.config_override(checksum.config());
+            let request = request
+                .config_override(checksum.config())
+                .map_request(with_expires(expires.clone()));
             async move { request.send().await.map_err(|error| AwsFailure::new(&error)) }.boxed()
         };
         async move { self.with_checksum(bucket, send).await.map(|(output, _)| output) }.boxed()
@@ -117,7 +121,7 @@ mod tests {
         let (store, requests) = answering_elsewhere(answer);
         let mut results = Vec::new();
         for _ in 0..2 {
-            let put = store.put_object("bucket", || store.s3().put_object().key("key"));
+            let put = store.put_object("bucket", || store.s3().put_object().key("key"), None);
             results.push(put.await.is_ok());
         }
         let with = requests.take().iter().map(|request| request.contains("+checksum")).collect();

@@ -91,7 +91,7 @@ impl Companion {
                 Replaces::Anything => request,
             }
         };
-        let failure = match store.put_object(&at.bucket, request).await {
+        let failure = match store.put_object(&at.bucket, request, None).await {
             Ok(output) if output.e_tag.is_some() => {
                 let (e_tag, version_id) = (output.e_tag, output.version_id);
                 return Ok(WrittenCompanion { companion: self.clone(), e_tag, version_id });

@@ -272,7 +272,7 @@ impl<'a> Scratch<'a> {
             let put = store.s3().put_object().key(&at.key).body(ByteStream::from_static(TEXT));
             put.set_if_match(if_match.clone()).set_if_none_match(if_none_match.clone())
         };
-        let put = store.put_object(&at.bucket, request).await?;
+        let put = store.put_object(&at.bucket, request, None).await?;
         self.stored(put.version_id());
         Ok(())
     }

@@ -31,8 +31,6 @@ pub(crate) struct ServerCopy<'a> {
     pub(crate) target: &'a ObjectRef,
     pub(crate) conditions: WriteConditions,
     pub(crate) attributes: Attributes,
-    /// The `Expires` header verbatim: it may hold something that is not a date.
-    pub(crate) expires: Option<String>,
     /// All user metadata of the copy.
     pub(crate) metadata: HashMap<String, String>,
     /// Recognizes this copy if its answer is lost.
@@ -214,7 +212,6 @@ impl Store {
                 enforcement: Enforcement::Guarded,
             },
             attributes: grants.onto(Attributes::of_stored(head, snapshot.now.into())),
-            expires: head.expires_string.clone(),
             metadata,
             is_ours,
         };

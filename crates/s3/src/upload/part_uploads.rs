@@ -22,6 +22,7 @@ use crate::{
     object::join_metadata,
     store::{
         Store,
+        attributes::with_expires,
         checksum::SentChecksum,
         conditions::WriteCall,
         lost_answer::{Stored, unconfirmed},
@@ -111,10 +112,12 @@ impl<'a> PartUploads<'a> {
             .bucket(&target.bucket)
             .key(&target.key)
             .set_metadata(Some(join_metadata(&upload.format, &upload.user_metadata)));
+        let with_expires = with_expires(upload.attributes.expires.clone());
         let request = upload.attributes.clone().on_create(request);
         let request = move |checksum: SentChecksum| {
             let request = request.clone().set_checksum_algorithm(checksum.algorithm());
-            request.set_checksum_type(checksum.of_whole()).customize()
+            let request = request.set_checksum_type(checksum.of_whole()).customize();
+            request.map_request(with_expires.clone())
         };
 
         let state_file = upload.state_file.clone().map(|new| {

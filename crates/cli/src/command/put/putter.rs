@@ -241,6 +241,7 @@ impl Putter {
             (&given.content_encoding, &info.content_encoding),
             (&given.content_language, &info.content_language),
             (&given.content_type, &info.content_type),
+            (&given.expires, &info.expires),
         ];
         let has_headers = headers.iter().all(|(given, stored)| given.is_none() || given == stored);
         let pairs = self.settings.stored.metadata()?;

@@ -273,9 +273,10 @@ impl Replication {
     fn differences(&self, here: &ObjectInfo, there: &ObjectInfo) -> Differences {
         let headers = |info: &ObjectInfo| {
             let ObjectInfo { cache_control, content_disposition, content_encoding, .. } = info;
-            let ObjectInfo { content_language, content_type, .. } = info;
-            [cache_control, content_disposition, content_encoding, content_language, content_type]
-                .map(Clone::clone)
+            let ObjectInfo { content_language, content_type, expires, .. } = info;
+            let named = [cache_control, content_disposition, content_encoding];
+            let others = [content_language, content_type, expires];
+            [named, others].map(|headers| headers.map(Clone::clone))
         };
         let mut differences = Differences::default();
         differences.add(!self.has_wanted_keys(there), "wrapping keys");

@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use sealwax_envelope::{ObjectHeader, metadata};
 use sha2::{Digest as _, Sha256};
 use tracing::Span;
@@ -102,7 +101,6 @@ impl CopyObject {
         let given = match &self.attributes {
             CopyAttributes::Only(attributes) => attributes.clone(),
             CopyAttributes::Over(attributes) => {
-                let date = |text: &String| DateTime::from_str(text, DateTimeFormat::HttpDate).ok();
                 let kept = Attributes {
                     cache_control: head.cache_control.clone(),
                     content_disposition: head.content_disposition.clone(),
@@ -110,7 +108,7 @@ impl CopyObject {
                     content_language: head.content_language.clone(),
                     content_type: head.content_type.clone(),
                     website_redirect_location: head.website_redirect_location.clone(),
-                    expires: head.expires_string.as_ref().and_then(date),
+                    expires: head.expires_string.clone(),
                     ..Attributes::default()
                 };
                 attributes.clone().over(kept)

@@ -2,7 +2,6 @@
 
 use std::{fmt, io, sync::Arc};
 
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::{EncryptionContext, Keyring, s3ec::Storage};
 
@@ -192,15 +191,6 @@ impl Resealing {
         let grants = store.grants_to_keep(target, head.version_id()).await?;
         let mut attributes = grants.onto(Attributes::of_stored(head, snapshot.now.into()));
         attributes.tagging = store.tags_to_keep(target, head).await?;
-        if let Some(expires) = &head.expires_string {
-            let date = DateTime::from_str(expires, DateTimeFormat::HttpDate).map_err(|_| {
-                target.error(
-                    ErrorKind::Unsupported,
-                    "its Expires header is not a date, which S3 accepts only in a copy",
-                )
-            })?;
-            attributes.expires = Some(date);
-        }
         Ok(attributes)
     }
 }

@@ -13,6 +13,7 @@ use super::{ServerCopy, SourceGuard, Stored, boundaries, kept_checksum};
 use crate::{
     error::{Error, ErrorKind},
     store::{
+        attributes::with_expires,
         lost_answer::unconfirmed,
         multipart::{MultipartUpload, UploadHandle},
         snapshot::Snapshot,
@@ -45,16 +46,10 @@ pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
         .set_checksum_algorithm(kept_checksum::algorithm(head))
         .set_checksum_type(kept_checksum::of_upload(head))
         .set_metadata(Some(copy.metadata.clone()));
+    let with_expires = with_expires(attributes.expires.clone());
     let request = attributes.on_create(request);
-    let expires = copy.expires.clone();
     // A store that tells an object's checksum accepts it, too.
-    let request = move |_| {
-        let request = request.clone().customize();
-        let Some(expires) = expires.clone() else { return request };
-        request.mutate_request(move |request| {
-            let _ = request.headers_mut().try_insert("expires", expires.clone());
-        })
-    };
+    let request = move |_| request.clone().customize().map_request(with_expires.clone());
     let handle = UploadHandle::begin(store, target, request, |_, _| ready(Ok(None))).await?;
     let mut upload = MultipartCopy::new(handle);
     let done = async {

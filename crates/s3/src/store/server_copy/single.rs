@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use super::{ServerCopy, SourceGuard, Stored, kept_checksum};
 use crate::{
     error::{Error, aws_failure::AwsFailure},
-    store::known_store::StoreTrait,
+    store::{attributes::with_expires, known_store::StoreTrait},
 };
 
 /// Copies the object in one request.
@@ -38,12 +38,8 @@ pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
             (false, true) => Some(TaggingDirective::Copy),
             (false, false) => None,
         };
-        let mut request = request.clone().set_tagging_directive(directive).customize();
-        if let Some(expires) = copy.expires.clone() {
-            request = request.mutate_request(move |request| {
-                let _ = request.headers_mut().try_insert("expires", expires.clone());
-            });
-        }
+        let request = request.clone().set_tagging_directive(directive).customize();
+        let request = request.map_request(with_expires(attributes.expires.clone()));
         async move { request.send().await.map_err(|error| AwsFailure::new(&error)) }.boxed()
     };
     let refusal = StoreTrait::RefusesTaggingDirective;
