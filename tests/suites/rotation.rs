@@ -95,7 +95,9 @@ async fn a_re_encryption_keeps_everything_about_the_object() {
     for len in [10, 2 * PART + 7] {
         let (uri, data) = (store.object("sealed"), plaintext(len));
         let context = EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
-        let attributes = Attributes::default().cache_control("no-store").tagging("a=1&b=x%20y");
+        let expires = "Fri, 01 Jan 2100 00:00:00 GMT";
+        let attributes = Attributes::default().cache_control("no-store").expires(expires);
+        let attributes = attributes.tagging("a=1&b=x%20y");
         let put = client
             .put()
             .uri(&uri)
@@ -129,8 +131,8 @@ async fn a_re_encryption_keeps_everything_about_the_object() {
             .await
             .expect("head");
         assert_eq!(
-            (head.cache_control(), head.content_type()),
-            (Some("no-store"), Some("text/plain"))
+            (head.cache_control(), head.content_type(), head.expires_string()),
+            (Some("no-store"), Some("text/plain"), Some(expires))
         );
         assert_eq!(
             head.metadata().and_then(|own| own.get("own")).map(String::as_str),

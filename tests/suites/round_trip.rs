@@ -228,6 +228,7 @@ async fn attributes_and_metadata_are_stored_by_both_kinds_of_upload() {
             .content_disposition("attachment; filename=\"a b.pdf\"")
             .content_encoding("gzip")
             .content_language("fr")
+            .expires("Fri, 01 Jan 2100 00:00:00 GMT")
             .storage_class(StorageClass::StandardIa)
             .tagging("team=blue&cost=1%202");
         let put = client.put().uri(&uri).body(plaintext(size)).attributes(attributes);
@@ -238,6 +239,7 @@ async fn attributes_and_metadata_are_stored_by_both_kinds_of_upload() {
         let info = client.get().uri(&uri).send().await.expect("get").info().clone();
         assert_eq!(info.content_type.as_deref(), Some("application/pdf"));
         assert_eq!(info.storage_class, Some(StorageClass::StandardIa));
+        assert_eq!(info.expires.as_deref(), Some("Fri, 01 Jan 2100 00:00:00 GMT"));
         let own = [("invoice", "42"), ("note", "a  b")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(info.metadata, own.into(), "{size}");
@@ -254,6 +256,7 @@ async fn attributes_and_metadata_are_stored_by_both_kinds_of_upload() {
         assert_eq!(head.content_disposition(), Some("attachment; filename=\"a b.pdf\""));
         assert_eq!(head.content_encoding(), Some("gzip"));
         assert_eq!(head.content_language(), Some("fr"));
+        assert_eq!(head.expires_string(), Some("Fri, 01 Jan 2100 00:00:00 GMT"));
         let tags = client
             .s3()
             .get_object_tagging()

@@ -92,7 +92,7 @@ impl From<StoredKeyOutput> for ObjectResult {
 
 impl From<Error> for ObjectResult {
     fn from(error: Error) -> Self {
-        if error.kind().is_retryable() {
+        if error.is_retryable() {
             Self::temporary(described(&error))
         } else {
             Self::permanent(described(&error))

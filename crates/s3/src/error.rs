@@ -285,6 +285,8 @@ struct Inner {
     object: String,
     message: String,
     answer: Option<Answer>,
+    /// `true` if a key service did not answer for one of the keys, or asks for fewer requests.
+    has_unasked_key: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -296,6 +298,8 @@ struct Answer {
     request_id: Option<String>,
     extended_request_id: Option<String>,
     e_tag: Option<String>,
+    is_delete_marker: bool,
+    version_id: Option<String>,
 }
 
 impl Error {
@@ -303,6 +307,13 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// `true` if the same call may succeed later although nothing else changes: by its kind, or
+    /// because one of several wrapping keys could not be asked.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable() || self.0.has_unasked_key
     }
 
     /// Returns the failed operation, such as `put`.
@@ -333,6 +344,18 @@ impl Error {
     #[must_use]
     pub fn service_code(&self) -> Option<&str> {
         self.0.answer.as_ref()?.code.as_deref()
+    }
+
+    /// `true` if S3 says that the version is a delete marker: the current one, or the named one.
+    #[must_use]
+    pub fn is_delete_marker(&self) -> bool {
+        self.0.answer.as_ref().is_some_and(|answer| answer.is_delete_marker)
+    }
+
+    /// Returns the version that S3's answer names, such as a delete marker's.
+    #[must_use]
+    pub fn version_id(&self) -> Option<&str> {
+        self.0.answer.as_ref()?.version_id.as_deref()
     }
 
     /// Returns the request id of S3's answer, which AWS Support asks for.
@@ -372,7 +395,15 @@ impl Error {
         message: impl Into<String>,
     ) -> Self {
         let (object, message) = (object.into(), message.into());
-        Self(Box::new(Inner { kind, operation, object, message, answer: None, source: None }))
+        Self(Box::new(Inner {
+            kind,
+            operation,
+            object,
+            message,
+            answer: None,
+            has_unasked_key: false,
+            source: None,
+        }))
     }
 
     /// Adds the cause, which must hold no secret.
@@ -422,6 +453,8 @@ impl Error {
             request_id: failure.request_id.clone(),
             extended_request_id: failure.extended_request_id.clone(),
             e_tag: failure.e_tag.clone(),
+            is_delete_marker: failure.is_delete_marker,
+            version_id: failure.version_id.clone(),
         });
         error.0.source = Some(failure.into());
         error
@@ -540,6 +573,8 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
         (Some("RequestTimeTooSkewed"), _) => ErrorKind::ClockSkew,
         (None, Some(403)) if failure.is_clock_off() => ErrorKind::ClockSkew,
         _ if failure.is_throttled() => ErrorKind::Throttled,
+        // The body did not arrive in time.
+        (Some("RequestTimeout"), _) | (_, Some(408)) => ErrorKind::Unavailable,
         (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => ErrorKind::Archived,
         (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
         (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
@@ -765,10 +800,14 @@ impl ObjectRef {
             .filter_map(std::error::Error::source)
             .map(ToString::to_string)
             .collect();
-        match causes.as_slice() {
+        let mut error = match causes.as_slice() {
             [] => self.error(*kind, message),
             causes => self.caused(*kind, message, causes.join("; ")),
-        }
+        };
+        error.0.has_unasked_key = failures.iter().any(|failure| {
+            matches!(failure.kind(), KeyringErrorKind::Unavailable | KeyringErrorKind::Throttled)
+        });
+        error
     }
 
     /// Describes a failure of the formats of the S3 Encryption Client.
@@ -806,6 +845,86 @@ impl fmt::Display for ObjectRef {
         match &self.region {
             Some(region) => write!(f, " in {region}"),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, answers::Answer};
+
+    fn target(store: &Store) -> ObjectRef {
+        let (bucket, key) = (Some("bucket".to_owned()), Some("key".to_owned()));
+        ObjectRef::new("get", store.s3(), bucket, key).expect("a name")
+    }
+
+    async fn get(answer: Answer) -> Error {
+        let store = answer.store();
+        let get = store.s3().get_object().bucket("bucket").key("key").send().await;
+        target(&store).s3_error("GetObject", &get.expect_err("a failure"))
+    }
+
+    #[tokio::test]
+    async fn delete_markers_are_told_with_their_version() {
+        let error = |code| format!("<Error><Code>{code}</Code></Error>");
+        for (status, code, kind) in
+            [(404, "NoSuchKey", ErrorKind::NotFound), (405, "MethodNotAllowed", ErrorKind::Service)]
+        {
+            let answer = Answer::new(status, error(code)).with("x-amz-version-id", "v1");
+            let error = get(answer.clone()).await;
+            assert_eq!((error.is_delete_marker(), error.version_id()), (false, Some("v1")));
+            let error = get(answer.with("x-amz-delete-marker", "true")).await;
+            assert_eq!((error.is_delete_marker(), error.version_id()), (true, Some("v1")));
+            assert_eq!(error.kind(), kind);
+        }
+        let error = target(&Answer::new(200, "").store()).error(ErrorKind::NotFound, "why");
+        assert_eq!((error.is_delete_marker(), error.version_id()), (false, None));
+    }
+
+    #[tokio::test]
+    async fn what_a_repetition_may_mend_is_an_outage() {
+        for (status, code) in [
+            (400, "RequestTimeout"),
+            (408, "Other"),
+            (500, "InternalError"),
+            (502, "Other"),
+            (503, "ServiceUnavailable"),
+            (504, "Other"),
+        ] {
+            let answer = Answer::new(status, format!("<Error><Code>{code}</Code></Error>"));
+            assert_eq!(get(answer).await.kind(), ErrorKind::Unavailable, "{status} {code}");
+        }
+        let store = Answer::new(200, "").store();
+        for (code, kind) in [
+            ("InternalError", ErrorKind::Unavailable),
+            ("ServiceUnavailable", ErrorKind::Unavailable),
+            ("SlowDown", ErrorKind::Throttled),
+            ("AccessDenied", ErrorKind::AccessDenied),
+            ("InvalidArgument", ErrorKind::Service),
+        ] {
+            let failure = AwsFailure::of_item(code, "why");
+            assert_eq!(target(&store).s3_failure("DeleteObjects", failure).kind(), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_could_not_be_asked_may_help_later() {
+        use KeyringErrorKind as Kind;
+        let store = Answer::new(200, "").store();
+        for (kinds, expected, is_retryable) in [
+            (&[Kind::AccessDenied][..], ErrorKind::AccessDenied, false),
+            (&[Kind::AccessDenied, Kind::Disabled], ErrorKind::AccessDenied, false),
+            (&[Kind::AccessDenied, Kind::Unavailable], ErrorKind::AccessDenied, true),
+            (&[Kind::Throttled, Kind::Disabled], ErrorKind::KeyDisabled, true),
+            (&[Kind::Throttled, Kind::NotFound], ErrorKind::Throttled, true),
+            (&[Kind::Unavailable], ErrorKind::Unavailable, true),
+            (&[Kind::Other], ErrorKind::Service, false),
+            (&[Kind::Rejected], ErrorKind::Authentication, false),
+        ] {
+            let failures = kinds.iter().map(|kind| KeyringError::new(*kind, "key"));
+            let error = target(&store).keyring_error(failures.collect());
+            assert_eq!((error.kind(), error.is_retryable()), (expected, is_retryable), "{kinds:?}");
         }
     }
 }

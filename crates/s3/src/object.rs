@@ -59,6 +59,8 @@ pub struct ObjectInfo {
     pub content_type: Option<String>,
     /// `Expires`, unchanged: usually a date of HTTP, but S3 stores any text.
     pub expires: Option<String>,
+    /// Number of tags. S3 tells it callers who may read the tags, if there are any.
+    pub tag_count: Option<i32>,
     /// Storage class; absent for `STANDARD`.
     pub storage_class: Option<StorageClass>,
 }
@@ -84,6 +86,7 @@ macro_rules! from_output {
                 content_language: output.content_language.clone(),
                 content_type: output.content_type.clone(),
                 expires: output.expires_string.clone(),
+                tag_count: output.tag_count,
                 storage_class: output.storage_class.clone(),
                 format,
             })

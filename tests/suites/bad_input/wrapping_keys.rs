@@ -7,8 +7,8 @@ use sealwax_s3::{
     envelope::{EncryptionContext, LocalKeyring},
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Wire, assert_kind, assert_unreadable, east, local_keyring,
-    plaintext, read,
+    Ending, LocalStack, Reaction, SeaweedFs, Wire, assert_kind, assert_unreadable, east,
+    local_keyring, plaintext, read,
 };
 
 type Edit = fn(&mut Vec<u8>);
@@ -195,6 +195,27 @@ async fn nonsensical_kms_responses_are_refused() {
                 "{case}: something was stored"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn a_kms_answer_that_breaks_off_is_an_outage() {
+    let stack = LocalStack::new(east());
+    let uri = sealed(&stack, &stack.home.key).await;
+    for operation in ["Decrypt", "GenerateDataKey"] {
+        let wire = Wire::new(move |call| match call.operation == operation {
+            true => Reaction::CutAnswer(20, Ending::Broken),
+            false => Reaction::Pass,
+        });
+        let stack = LocalStack::over(wire, east());
+        let client = stack.client([&stack.home.key]);
+        let result = match operation {
+            "Decrypt" => read(&client, &uri).await.map(drop),
+            _ => client.put().uri(&uri).body("x").send().await.map(drop),
+        };
+        let error = assert_kind(result, Unavailable, &uri, operation);
+        let text = sealwax_s3::error_chain(&error);
+        assert!(text.contains("the answer broke off"), "{text}");
     }
 }
 

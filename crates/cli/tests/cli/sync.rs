@@ -635,10 +635,11 @@ fn changed_keys_context_and_attributes_are_told() {
                    compares them)\n";
     assert!(unchanged.ends_with(closing) && !unchanged.contains("warning"), "{unchanged}");
 
-    let changes: [(&[&str], &str); 4] = [
+    let changes: [(&[&str], &str); 5] = [
         (&["--key", &west], "wrapping keys"),
         (&["-c", "tenant=acme"], "encryption context"),
         (&["--cache-control", "no-store"], "content headers"),
+        (&["--expires", "2033-12-31T00:00:00Z"], "content headers"),
         (&["--metadata", "origin=here"], "metadata"),
     ];
     for (args, property) in changes {

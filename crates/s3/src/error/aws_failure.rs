@@ -12,6 +12,7 @@ use aws_sdk_s3::{
     operation::RequestId,
     primitives::{DateTime, DateTimeFormat},
 };
+use aws_smithy_runtime_api::http::HttpError;
 
 use super::has_too_many_files;
 use crate::{
@@ -40,6 +41,12 @@ pub(crate) struct AwsFailure {
     pub(crate) e_tag: Option<String>,
     /// `true` if the answer ended early.
     pub(crate) is_cut: bool,
+    /// `true` if the connection broke off within the answer.
+    pub(crate) is_broken: bool,
+    /// `true` if S3 says that the version is a delete marker.
+    pub(crate) is_delete_marker: bool,
+    /// Version that the answer names.
+    pub(crate) version_id: Option<String>,
     text: String,
 }
 
@@ -92,6 +99,10 @@ impl AwsFailure {
         let problem = match error {
             _ if plain_http.is_some() => Some(Problem::PlainHttp),
             SdkError::ConstructionFailure(_) => Some(Problem::NotBuilt),
+            // An interceptor could not set a header.
+            SdkError::DispatchFailure(_) if causes(error).any(|cause| cause.is::<HttpError>()) => {
+                Some(Problem::NotBuilt)
+            }
             SdkError::DispatchFailure(_) if has_too_many_files(error) => {
                 Some(Problem::TooManyFiles)
             }
@@ -136,7 +147,7 @@ impl AwsFailure {
                     .unwrap_or_default();
                 format!("the request could not be sent: {cause}")
             }
-            SdkError::ResponseError(_) => "the answer was not understood".into(),
+            SdkError::ResponseError(_) => "the answer broke off".into(),
             SdkError::ConstructionFailure(_) => {
                 let cause = std::error::Error::source(error).map(error_chain).unwrap_or_default();
                 format!("the request could not be built: {cause}")
@@ -150,6 +161,9 @@ impl AwsFailure {
             clock_ahead_secs: error.raw_response().and_then(clock_ahead_secs),
             problem,
             is_cut,
+            is_broken: matches!(error, SdkError::ResponseError(_)) && !is_cut && exceeded.is_none(),
+            is_delete_marker: header("x-amz-delete-marker").as_deref() == Some("true"),
+            version_id: header("x-amz-version-id"),
             request_id: header("x-amz-request-id").or_else(|| header("x-amzn-requestid")),
             extended_request_id: header("x-amz-id-2"),
             e_tag: header("etag"),
@@ -163,7 +177,7 @@ impl AwsFailure {
         let status = match code.as_str() {
             "AccessDenied" => 403,
             "NoSuchKey" | "NoSuchVersion" => 404,
-            "SlowDown" => 503,
+            "ServiceUnavailable" | "SlowDown" => 503,
             "InternalError" => 500,
             _ => 400,
         };
@@ -178,6 +192,9 @@ impl AwsFailure {
             extended_request_id: None,
             e_tag: None,
             is_cut: false,
+            is_broken: false,
+            is_delete_marker: false,
+            version_id: None,
             text,
         }
     }

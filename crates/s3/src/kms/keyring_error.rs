@@ -31,7 +31,10 @@ where
         (Some("InvalidCiphertextException" | "IncorrectKeyException"), _) => {
             KeyringErrorKind::Rejected
         }
-        (Some("ThrottlingException" | "LimitExceededException"), _) => KeyringErrorKind::Throttled,
+        (Some("ThrottlingException" | "LimitExceededException"), _) | (_, Some(429)) => {
+            KeyringErrorKind::Throttled
+        }
+        _ if failure.is_broken => KeyringErrorKind::Unavailable,
         // Services that are like KMS may lack an operation, which is no outage.
         (
             Some("KeyUnavailableException" | "DependencyTimeoutException" | "KMSInternalException"),

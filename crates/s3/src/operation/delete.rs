@@ -20,6 +20,7 @@ pub struct Delete {
     version_id: Option<String>,
     if_match: Option<String>,
     with_instruction_file: bool,
+    bypasses_governance: bool,
 }
 
 /// Result of a [`Delete`].
@@ -41,6 +42,7 @@ impl Delete {
             version_id: None,
             if_match: None,
             with_instruction_file: false,
+            bypasses_governance: false,
         }
     }
 
@@ -63,6 +65,13 @@ impl Delete {
     /// other object at that address is deleted. Costs one `GetObject` and one `DeleteObject` more.
     pub fn with_instruction_file(mut self) -> Self {
         self.with_instruction_file = true;
+        self
+    }
+
+    /// Deletes versions that are retained in governance mode, too. It needs the permission
+    /// `s3:BypassGovernanceRetention`.
+    pub fn bypass_governance_retention(mut self) -> Self {
+        self.bypasses_governance = true;
         self
     }
 
@@ -98,7 +107,13 @@ impl Delete {
         store.prove_conditions(&target, WriteCall::Delete, &conditions).await?;
         store.look_before(&target, WriteCall::Delete, &conditions).await?;
         let deleted = store
-            .delete(&target, self.version_id, conditions.if_match, Look::Once(None))
+            .delete_retained(
+                &target,
+                self.version_id,
+                conditions.if_match,
+                Look::Once(None),
+                self.bypasses_governance,
+            )
             .await
             .map_err(|failure| failure.into_error(&target))?;
         if let Some(suffix) = suffix {

@@ -31,6 +31,7 @@ pub struct DeleteBatch {
     handle: Handle,
     bucket: String,
     objects: Vec<Named>,
+    bypasses_governance: bool,
 }
 
 /// An object, or a version of it.
@@ -38,7 +39,7 @@ type Named = (String, Option<String>);
 
 impl DeleteBatch {
     pub(crate) fn new(handle: Handle, bucket: String) -> Self {
-        Self { handle, bucket, objects: Vec::new() }
+        Self { handle, bucket, objects: Vec::new(), bypasses_governance: false }
     }
 
     /// Adds an object.
@@ -50,6 +51,13 @@ impl DeleteBatch {
     /// Adds a version of an object, which is deleted permanently.
     pub fn version(mut self, key: impl Into<String>, version_id: impl Into<String>) -> Self {
         self.objects.push((key.into(), Some(version_id.into())));
+        self
+    }
+
+    /// Deletes versions that are retained in governance mode, too. It needs the permission
+    /// `s3:BypassGovernanceRetention`.
+    pub fn bypass_governance_retention(mut self) -> Self {
+        self.bypasses_governance = true;
         self
     }
 
@@ -70,7 +78,7 @@ impl DeleteBatch {
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<Vec<Result<DeleteOutput, Error>>, Error> {
-        let Self { handle: Handle { store, .. }, bucket, objects } = &self;
+        let Self { handle: Handle { store, .. }, bucket, objects, .. } = &self;
         let all = ObjectRef::of_prefix("delete", store.s3(), bucket, "")?;
         if objects.len() > MAX_DELETED_OBJECTS {
             let message = format!("a request deletes at most {MAX_DELETED_OBJECTS} objects");
@@ -108,8 +116,9 @@ impl DeleteBatch {
                 return Err(target.error(ErrorKind::Service, message));
             }
             None => {
-                let look = Look::Once(None);
-                let deleted = store.delete(target, version_id.clone(), None, look).await;
+                let (look, bypasses) = (Look::Once(None), self.bypasses_governance);
+                let version_id = version_id.clone();
+                let deleted = store.delete_retained(target, version_id, None, look, bypasses).await;
                 deleted.map_err(|failure| failure.into_error(target))?
             }
         };
@@ -140,6 +149,8 @@ impl DeleteBatch {
         let deletion = Deletion::builder().set_objects(Some(identifiers)).build();
         let deletion = deletion.expect("it has objects");
         let request = self.handle.store.s3().delete_objects().bucket(&self.bucket).delete(deletion);
+        let request =
+            request.set_bypass_governance_retention(self.bypasses_governance.then_some(true));
         let send =
             || async { request.clone().send().await.map_err(|error| AwsFailure::new(&error)) };
         let output = unthrottled(send).await;

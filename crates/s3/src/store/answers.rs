@@ -128,15 +128,16 @@ pub(crate) fn deleting(
 }
 
 /// Headers that not every store supports, and the words for them in descriptions.
-const NOT_EVERYWHERE: [(&str, &str); 4] = [
+const NOT_EVERYWHERE: [(&str, &str); 5] = [
     ("x-amz-sdk-checksum-algorithm", "checksum"),
     ("x-amz-checksum-algorithm", "checksum"),
     ("x-amz-mp-object-size", "size"),
     ("x-amz-tagging-directive", "tagging"),
+    ("x-amz-bypass-governance-retention", "bypass"),
 ];
 
-/// Returns a request as text: method, path, query, and the headers that make it conditional or
-/// partial. For example, `GET /key?versionId=1 range:bytes=0-9`.
+/// Returns a request as text: method, path, query, `Expires`, and the headers that make it
+/// conditional or partial. For example, `GET /key?versionId=1 range:bytes=0-9`.
 fn described(request: &HttpRequest) -> String {
     let after_scheme = request.uri().split_once("://").map_or("", |(_, rest)| rest);
     let path = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]);
@@ -145,7 +146,7 @@ fn described(request: &HttpRequest) -> String {
     let query = query.join("&");
     let separator = if query.is_empty() { "" } else { "?" };
     let mut text = format!("{} {path}{separator}{query}", request.method());
-    for name in ["range", "if-match", "if-none-match"] {
+    for name in ["range", "if-match", "if-none-match", "expires"] {
         if let Some(value) = request.headers().get(name) {
             text.push_str(&format!(" {name}:{value}"));
         }

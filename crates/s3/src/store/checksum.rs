@@ -114,7 +114,29 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::answers::{Answer, answering_elsewhere};
+    use crate::{
+        error::{ErrorKind, ObjectRef},
+        store::answers::{Answer, answering, answering_elsewhere},
+    };
+
+    /// S3 stores any text, of which the SDK knows dates alone.
+    #[tokio::test]
+    async fn expires_is_sent_unchanged() {
+        let (store, requests) = answering(|_| Answer::new(200, ""));
+        let put = async |expires: &str| {
+            let put = || store.s3().put_object().key("key");
+            store.put_object("bucket", put, Some(expires.to_owned())).await
+        };
+        for expires in ["Thu, 01 Jan 1970 00:00:00 GMT", "0", "never", "1970-01-01T00:00:00Z"] {
+            put(expires).await.expect("stored");
+            assert_eq!(requests.take(), [format!("PUT /key expires:{expires}")]);
+        }
+        let failure = put("a\nb").await.expect_err("no header is so");
+        let target = ObjectRef::new("put", store.s3(), Some("bucket".into()), Some("key".into()));
+        let error = target.expect("a name").s3_failure("PutObject", failure);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(requests.take(), [""; 0], "it was sent");
+    }
 
     /// Sends a `PutObject` twice, and returns the results, and the requests without their paths.
     async fn put_twice(answer: fn(&str) -> Answer) -> (Vec<bool>, Vec<bool>) {

@@ -120,12 +120,25 @@ impl Store {
     ///
     /// It succeeds if the object is gone, although the answer was lost. If `look` asks for it, a
     /// success counts only if the object is not there any more, in the state that it had before.
-    pub(crate) async fn delete(
+    pub(crate) fn delete(
         &self,
         target: &ObjectRef,
         version_id: Option<String>,
         if_match: Option<String>,
         look: Look<'_>,
+    ) -> impl Future<Output = Result<Deleted, DeleteFailure>> {
+        self.delete_retained(target, version_id, if_match, look, false)
+    }
+
+    /// Deletes the object as [`Store::delete`] does; with `bypasses_governance`, even if it is
+    /// retained in governance mode.
+    pub(crate) async fn delete_retained(
+        &self,
+        target: &ObjectRef,
+        version_id: Option<String>,
+        if_match: Option<String>,
+        look: Look<'_>,
+        bypasses_governance: bool,
     ) -> Result<Deleted, DeleteFailure> {
         let bucket = (target.bucket.as_str(), version_id.is_some());
         let seen;
@@ -154,7 +167,10 @@ impl Store {
             before => before,
         };
         let request = self.s3().delete_object().bucket(&target.bucket).key(&target.key);
-        let request = request.set_version_id(version_id.clone()).set_if_match(if_match);
+        let request = request
+            .set_version_id(version_id.clone())
+            .set_if_match(if_match)
+            .set_bypass_governance_retention(bypasses_governance.then_some(true));
         let send =
             || async { request.clone().send().await.map_err(|error| AwsFailure::new(&error)) };
         let failure = match unthrottled(send).await {
