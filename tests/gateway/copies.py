@@ -5,6 +5,8 @@ import datetime
 from harness import body, call, check, digest
 
 DATA = body(70_000, "copies")
+EXPIRES = "Mon, 03 Feb 2031 04:05:06 GMT"
+KEPT = {"ContentType": "text/csv", "CacheControl": "no-cache", "ExpiresString": EXPIRES}
 
 
 def source(t, name="source", bucket=None):
@@ -16,7 +18,8 @@ def tags(t, name):
 
 
 def put_source(t):
-    return t.put(DATA, "source", Metadata={"a": "1"}, ContentType="text/csv", CacheControl="no-cache", Tagging="t=1")
+    headers = {"ContentType": "text/csv", "CacheControl": "no-cache", "Expires": EXPIRES}
+    return t.put(DATA, "source", Metadata={"a": "1"}, **headers, Tagging="t=1")
 
 
 @check
@@ -29,10 +32,10 @@ def copies(t):
         ["200", True],
     )
     t.record("content", t.content("copy"), digest(DATA))
-    shown = {"outcome": "200", "ContentLength": 70_000, "ContentType": "text/csv", "CacheControl": "no-cache"}
+    shown = {"outcome": "200", "ContentLength": 70_000, **KEPT}
     t.record(
         "head",
-        t.head("copy").pick("ContentLength", "ContentType", "CacheControl", "Metadata"),
+        t.head("copy").pick("ContentLength", "ContentType", "CacheControl", "ExpiresString", "Metadata"),
         {**shown, "Metadata": {"a": "1"}},
     )
     t.record("tags", tags(t, "copy"), {"t": "1"})
@@ -69,12 +72,12 @@ def directives(t):
         answer = t.at("copy_object", name, CopySource=source(t), **parameters)
         return [
             answer.outcome,
-            t.head(name).pick("Metadata", "ContentType", "CacheControl"),
+            t.head(name).pick("Metadata", "ContentType", "CacheControl", "ExpiresString"),
             tags(t, name),
             t.content(name) == digest(DATA),
         ]
 
-    kept = {"outcome": "200", "Metadata": {"a": "1"}, "ContentType": "text/csv", "CacheControl": "no-cache"}
+    kept = {"outcome": "200", "Metadata": {"a": "1"}, **KEPT}
     new = {"outcome": "200", "Metadata": {"b": "2"}, "ContentType": "text/html"}
     t.record(
         "COPY",

@@ -242,7 +242,17 @@ def versions(t):
     reply = t.wire().request("GET", f"/{t.bucket}/{t.key()}")
     t.record("get after it", [reply.outcome, reply.headers.get("x-amz-delete-marker")], ["404 NoSuchKey", "true"])
     t.record("head after it", t.head().outcome, "404")
-    t.record("get of the marker", t.get(VersionId=deleted.get("VersionId") or "none").outcome, "405 MethodNotAllowed")
+    marker = deleted.get("VersionId") or "none"
+    t.record("get of the marker", t.get(VersionId=marker).outcome, "405 MethodNotAllowed")
+    for method in ("GET", "HEAD"):
+        for name, query in (("current", ()), ("named", [("versionId", marker)])):
+            reply = t.wire().request(method, f"/{t.bucket}/{t.key()}", query)
+            told = map(reply.headers.get, ("x-amz-delete-marker", "allow"))
+            t.record(
+                f"{method} of the marker, {name}",
+                [reply.status, *told, reply.headers.get("x-amz-version-id") == marker],
+                [405, "true", "DELETE", True] if query else [404, "true", None, True],
+            )
     t.record("listed after it", listed()["markers"], [["object", True]])
     t.record("first after it", t.get(VersionId=ids[0]).outcome, "200")
     t.record("delete of the marker", t.at("delete_object", VersionId=deleted.get("VersionId") or "none").pick("DeleteMarker"),

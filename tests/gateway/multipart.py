@@ -126,10 +126,12 @@ def attributes_of_uploads(t):
         "ContentDisposition": "inline",
         "Metadata": {"a": "B c"},
     }
-    upload = Upload(t, **given, Tagging="t=1", StorageClass="STANDARD_IA")
+    expires = "Mon, 03 Feb 2031 04:05:06 GMT"
+    upload = Upload(t, **given, Expires=expires, Tagging="t=1", StorageClass="STANDARD_IA")
     upload.part(1, b"content")
     upload.complete()
     t.record("head", t.head().pick(*given, "StorageClass"), {"outcome": "200", **given, "StorageClass": "STANDARD_IA"})
+    t.record("Expires", t.head().get("ExpiresString"), expires)
     t.record("tags", t.at("get_object_tagging").get("TagSet"), [{"Key": "t", "Value": "1"}])
     copied = t.at("copy_object", "copy", CopySource={"Bucket": t.bucket, "Key": t.key()})
     t.record(

@@ -3,6 +3,7 @@
 import datetime
 import re
 import time
+from email.header import decode_header
 from urllib.parse import parse_qsl, urlsplit
 
 from harness import KIB, MIB, body, call, check, client, digest
@@ -105,6 +106,12 @@ def metadata(t):
                  {"put": "200", "shown": length - 4} if length <= 2048 else {"put": "400 MetadataTooLarge", "shown": 0})  # fmt: skip
 
 
+def unencoded(value):
+    """Returns a header's value without the encoding of RFC 2047, if it has one."""
+    words = decode_header(value.encode("latin-1").decode("utf-8", "replace"))
+    return "".join(word if isinstance(word, str) else word.decode(charset or "ascii") for word, charset in words)
+
+
 @check
 def unicode_metadata(t):
     path = f"/{t.bucket}/{t.key()}"
@@ -113,6 +120,28 @@ def unicode_metadata(t):
         got = t.wire().request("GET", path)
         shown = got.headers.get("x-amz-meta-text", "").encode("latin-1").decode("utf-8", "replace")
         t.record(name, {"put": put.outcome, "shown": shown}, {"put": "200", "shown": "=?UTF-8?B?Z3LDvMOfZSDinJM=?="})
+    texts = {"long": "é" * 300, "no word": "=?not a word?=", "word and text": "=?UTF-8?B?YQ==?= and =?b?="}
+    for name, text in texts.items():
+        put = t.wire().request("PUT", path, headers={"x-amz-meta-text": text}, data=b"1")
+        shown = t.wire().request("GET", path).headers.get("x-amz-meta-text", "")
+        shown = unencoded(shown) if name == "long" else shown
+        t.record(name, [put.outcome, shown == text], ["200", True])
+    t.wire().request("PUT", path, headers={"x-amz-meta-text": "grüße ✓"}, data=b"1")
+    copied = t.at("copy_object", "copy", CopySource={"Bucket": t.bucket, "Key": t.key()})
+
+    def shown_of(name):
+        reply = t.wire().request("HEAD", f"/{t.bucket}/{t.key(name)}")
+        return unencoded(reply.headers.get("x-amz-meta-text", ""))
+
+    t.record("copy", [copied.outcome, shown_of("object"), shown_of("copy")], ["200", "grüße ✓", "grüße ✓"])
+    path, headers = f"/{t.bucket}/{t.key('upload')}", {"x-amz-meta-text": "grüße ✓"}
+    upload = t.wire().request("POST", path, [("uploads", "")], headers)
+    upload_id = re.search(b"<UploadId>(.*?)</UploadId>", upload.body)
+    of = {"UploadId": upload_id[1].decode() if upload_id else "none"}
+    part = t.at("upload_part", "upload", **of, PartNumber=1, Body=b"x")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part.get("ETag", "")}]}
+    done = t.at("complete_multipart_upload", "upload", **of, MultipartUpload=parts)
+    t.record("upload", [done.outcome, shown_of("upload")], ["200", "grüße ✓"])
 
 
 @check
@@ -377,6 +406,7 @@ def tagging(t):
     t.put(Tagging="a=1&b%20c=2%2B3")
     t.record("of a put", shown(), {"a": "1", "b c": "2+3"})
     t.record("count in a get", t.get().get("TagCount"), 2)
+    t.record("count in a head", t.head().get("TagCount"), 2)
     t.record("put", [t.at("put_object_tagging", Tagging={"TagSet": tags}).outcome, shown()],
              ["200", {tag["Key"]: tag["Value"] for tag in tags}])  # fmt: skip
     t.record("content after it", t.content(), digest(b"content"))

@@ -105,6 +105,7 @@ pub struct ClientCredentials {
     secret: Zeroizing<String>,
     rules: Arc<[BucketPrefix]>,
     is_read_only: bool,
+    may_bypass_governance: bool,
 }
 
 impl ClientCredentials {
@@ -129,6 +130,13 @@ impl ClientCredentials {
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.is_read_only
+    }
+
+    /// Returns `true` if the client may delete versions that are retained in governance mode, as far as
+    /// the store lets the gateway.
+    #[must_use]
+    pub fn may_bypass_governance(&self) -> bool {
+        self.may_bypass_governance
     }
 
     /// Returns `true` if the client may read, or write, the key, or list all keys with the prefix.
@@ -160,6 +168,7 @@ impl fmt::Debug for ClientCredentials {
             .field("access_key_id", &self.access_key_id)
             .field("rules", &self.rules)
             .field("is_read_only", &self.is_read_only)
+            .field("may_bypass_governance", &self.may_bypass_governance)
             .finish_non_exhaustive()
     }
 }
@@ -182,6 +191,8 @@ struct Entry {
     buckets: Vec<String>,
     #[serde(default)]
     read_only: bool,
+    #[serde(default)]
+    bypass_governance: bool,
 }
 
 #[derive(Deserialize)]
@@ -240,6 +251,9 @@ fn parse(text: &str) -> Result<Table, String> {
         if rules.is_empty() {
             return Err(in_entry("`buckets` is empty".into()));
         }
+        if entry.read_only && entry.bypass_governance {
+            return Err(in_entry("`read_only` and `bypass_governance` exclude each other".into()));
+        }
         let mut pairs = entry.credentials;
         match (entry.access_key_id, entry.secret_access_key) {
             (Some(access_key_id), Some(secret_access_key)) => {
@@ -268,6 +282,7 @@ fn parse(text: &str) -> Result<Table, String> {
                 secret,
                 rules: Arc::clone(&rules),
                 is_read_only: entry.read_only,
+                may_bypass_governance: entry.bypass_governance,
             };
             if table.insert(id.clone(), Arc::new(credentials)).is_some() {
                 return Err(format!("the access key ID {id} occurs twice"));
@@ -312,6 +327,7 @@ mod tests {
         access_key_id = "AKIDBACKUP"
         secret_access_key = "secret-of-backup-1"
         buckets = ["bbb", "ccc/prefix/", "ccc/other/"]
+        bypass_governance = true
 
         [[client]]
         name = "reader"
@@ -357,6 +373,9 @@ mod tests {
             assert!(reader.allows("bbb", "key", false));
             assert!(!reader.allows("bbb", "key", true));
         }
+        for (id, expected) in [("AKIDBACKUP", true), ("AKIDOLD", false)] {
+            assert_eq!(clients.find(id).unwrap().may_bypass_governance(), expected);
+        }
         assert!(clients.find("AKIDNONE").is_none());
     }
 
@@ -390,6 +409,11 @@ mod tests {
                 "client \"backup\": the prefix in \"ccc/prefix\" must end in a slash",
             ),
             ("[\"bbb\"]", "[]", "client \"reader\": `buckets` is empty"),
+            (
+                "bypass_governance = true",
+                "bypass_governance = true\nread_only = true",
+                "client \"backup\": `read_only` and `bypass_governance` exclude each other",
+            ),
             ("AKIDNEW", "AKIDOLD", "the access key ID AKIDOLD occurs twice"),
             ("AKIDNEW", "AKID/1", "client \"reader\": invalid access key ID \"AKID/1\""),
             (
@@ -401,7 +425,7 @@ mod tests {
             assert_eq!(reason(&TEXT.replacen(from, to, 1)), expected);
         }
         let reason = reason(&TEXT.replace("read_only", "readonly"));
-        assert!(reason.starts_with("line 15: unknown field `readonly`"), "{reason}");
+        assert!(reason.starts_with("line 16: unknown field `readonly`"), "{reason}");
     }
 
     #[cfg(unix)]

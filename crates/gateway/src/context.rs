@@ -6,7 +6,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
 use crate::{
     clients::ClientCredentials,
-    gate::{CopySource, Digests, Operation},
+    gate::{CopySource, Digests, ObjectHeaders, Operation},
 };
 
 /// Client and operation of a request, and the digests of its body.
@@ -19,6 +19,10 @@ pub(crate) struct RequestContext {
     pub(crate) digests: Digests,
     /// Source of a copy, as the client may read it.
     pub(crate) copy_source: Option<CopySource>,
+    /// What the request says of the object.
+    pub(crate) object_headers: ObjectHeaders,
+    /// `true` if versions that are retained in governance mode are deleted, too.
+    pub(crate) bypasses_governance: bool,
 }
 
 impl RequestContext {

@@ -8,7 +8,10 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use http::{HeaderMap, StatusCode, header::ETAG};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{ALLOW, ETAG},
+};
 use s3s::{S3Error, S3ErrorCode, StdError};
 use sealwax_s3::{Error, ErrorKind, SealedClient};
 
@@ -24,7 +27,9 @@ const UNREADABLE: &str = "SealedObjectUnreadable";
 /// is not told the reason.
 pub(crate) fn answer(error: Error) -> S3Error {
     let mut answer = logged(&error);
-    if error.kind() == ErrorKind::NotModified
+    if error.is_delete_marker() {
+        answer.set_headers(of_delete_marker(&error, answer.status_code()));
+    } else if error.kind() == ErrorKind::NotModified
         && let Some(e_tag) = error.e_tag()
         && let Ok(e_tag) = entity_tag::shown(e_tag).to_http_header()
     {
@@ -32,6 +37,19 @@ pub(crate) fn answer(error: Error) -> S3Error {
     }
     answer.set_source(Box::new(error));
     answer
+}
+
+/// Returns what S3 says of a delete marker, which is not there to be read, and can only be deleted.
+fn of_delete_marker(error: &Error, status: Option<StatusCode>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-amz-delete-marker", HeaderValue::from_static("true"));
+    if let Some(id) = error.version_id().and_then(|id| HeaderValue::try_from(id).ok()) {
+        headers.insert("x-amz-version-id", id);
+    }
+    if status == Some(StatusCode::METHOD_NOT_ALLOWED) {
+        headers.insert(ALLOW, HeaderValue::from_static("DELETE"));
+    }
+    headers
 }
 
 fn logged(error: &Error) -> S3Error {
@@ -52,6 +70,20 @@ pub(crate) fn describe(error: &Error) -> S3Error {
         return answer;
     }
     let (code, status, message): (S3ErrorCode, _, _) = match kind {
+        ErrorKind::Throttled => (S3ErrorCode::SlowDown, 503, "the store asks for fewer requests"),
+        ErrorKind::ConcurrentWrite => (
+            S3ErrorCode::Custom("ConditionalRequestConflict".into()),
+            409,
+            "another write of the object was in progress",
+        ),
+        // The other keys of an object may be denied: what was not asked may help later.
+        _ if error.is_retryable() || is_outage(error) => {
+            (S3ErrorCode::ServiceUnavailable, 503, "the store or a key service does not answer")
+        }
+        // An answer to HEAD has no code, and some stores don't say that it is about a delete marker.
+        _ if error.status() == Some(405) => {
+            (S3ErrorCode::MethodNotAllowed, 405, "a delete marker can only be deleted")
+        }
         ErrorKind::AccessDenied => (S3ErrorCode::AccessDenied, 403, "the store denied the request"),
         ErrorKind::NotFound => (S3ErrorCode::NoSuchKey, 404, "the object does not exist"),
         ErrorKind::NoSuchBucket => (S3ErrorCode::NoSuchBucket, 404, "the bucket does not exist"),
@@ -60,11 +92,6 @@ pub(crate) fn describe(error: &Error) -> S3Error {
         ErrorKind::Conflict => {
             (S3ErrorCode::PreconditionFailed, 412, "a condition of the request does not hold")
         }
-        ErrorKind::ConcurrentWrite => (
-            S3ErrorCode::Custom("ConditionalRequestConflict".into()),
-            409,
-            "another write of the object was in progress",
-        ),
         ErrorKind::Archived => {
             (S3ErrorCode::InvalidObjectState, 403, "the object is in an archive: restore it")
         }
@@ -108,10 +135,6 @@ pub(crate) fn describe(error: &Error) -> S3Error {
         ErrorKind::ConditionIgnored => {
             (S3ErrorCode::NotImplemented, 501, "the store does not honour conditions")
         }
-        ErrorKind::Throttled => (S3ErrorCode::SlowDown, 503, "the store asks for fewer requests"),
-        _ if kind.is_retryable() => {
-            (S3ErrorCode::ServiceUnavailable, 503, "the store or a key service does not answer")
-        }
         _ if error.status() == Some(400) => {
             (S3ErrorCode::InvalidRequest, 400, "the store refused the request")
         }
@@ -120,6 +143,17 @@ pub(crate) fn describe(error: &Error) -> S3Error {
     let mut answer = S3Error::with_message(code, message);
     answer.set_status_code(StatusCode::from_u16(status).expect("a valid status"));
     answer
+}
+
+/// `true` if the store, or a key service, did not answer as it should, or the gateway's credentials and
+/// clock keep it from being asked: a later attempt may succeed.
+fn is_outage(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::ClockSkew | ErrorKind::Credentials | ErrorKind::UntrustedHost => true,
+        // Any other status than a refusal's, or none: the answer was not what it has to be.
+        ErrorKind::Service => !error.status().is_some_and(|status| (300..500).contains(&status)),
+        _ => false,
+    }
 }
 
 /// Passes the store's refusal of a client's argument on, by its code.
@@ -223,4 +257,50 @@ fn cause<'a, T: std::error::Error + 'static>(
         };
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_told_with_503_and_nothing_else_is() {
+        use ErrorKind as Kind;
+        let told = |operation, kind| {
+            let answer = describe(&Error::new(operation, "s3://bucket/key", kind, "why"));
+            let status = answer.status_code().expect("a status").as_u16();
+            (status, answer.code().as_str().to_owned())
+        };
+        for kind in [
+            Kind::Changed,
+            Kind::ClockSkew,
+            Kind::Credentials,
+            Kind::KeyObjectMissing,
+            Kind::Service,
+            Kind::TooManyFiles,
+            Kind::Unavailable,
+            Kind::UnknownHost,
+            Kind::UntrustedHost,
+        ] {
+            for operation in ["get", "put", "serve"] {
+                let expected = (503, "ServiceUnavailable".to_owned());
+                assert_eq!(told(operation, kind), expected, "{kind:?}");
+            }
+        }
+        assert_eq!(told("get", Kind::Throttled), (503, "SlowDown".into()));
+        for (operation, kind, status, code) in [
+            ("get", Kind::AccessDenied, 403, "AccessDenied"),
+            ("get", Kind::NotFound, 404, "NoSuchKey"),
+            ("put", Kind::ConcurrentWrite, 409, "ConditionalRequestConflict"),
+            ("put", Kind::Conflict, 412, "PreconditionFailed"),
+            ("get", Kind::Authentication, 422, UNREADABLE),
+            ("get", Kind::KeyDisabled, 422, UNREADABLE),
+            ("get", Kind::Truncated, 422, UNREADABLE),
+            ("put", Kind::KeyDisabled, 500, "InternalError"),
+            ("put", Kind::Io, 500, "InternalError"),
+            ("put", Kind::InsecureEndpoint, 500, "InternalError"),
+        ] {
+            assert_eq!(told(operation, kind), (status, code.to_owned()), "{kind:?}");
+        }
+    }
 }

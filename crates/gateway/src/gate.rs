@@ -8,6 +8,7 @@ mod body;
 mod chunked;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod object_headers;
 mod operation;
 mod percent;
 mod query;
@@ -39,6 +40,7 @@ use self::{
 #[allow(unused_imports)]
 pub(crate) use self::{
     body::{Digests, VerifiedBody},
+    object_headers::ObjectHeaders,
     operation::Operation,
     refusal::{BodyError, Code, Refusal},
     target::CopySource,
@@ -70,11 +72,13 @@ const REPEATABLE: [&str; 11] = [
     "x-forwarded-proto",
 ];
 /// Headers of authentication and framing, which end at the gate.
-const CONSUMED: [&str; 11] = [
+const CONSUMED: [&str; 12] = [
     "authorization",
     "content-md5",
     "expect",
     "transfer-encoding",
+    // The context has it.
+    "x-amz-bypass-governance-retention",
     // The C++ SDK sends the version of S3's API.
     "x-amz-api-version",
     "x-amz-content-sha256",
@@ -122,6 +126,10 @@ pub(crate) struct Admitted<B> {
     pub(crate) key: Option<String>,
     /// Source of a copy.
     pub(crate) copy_source: Option<CopySource>,
+    /// What the request says of the object, where s3s would read it otherwise than S3.
+    pub(crate) object_headers: ObjectHeaders,
+    /// `true` if versions that are retained in governance mode are to be deleted, too. The client may.
+    pub(crate) bypasses_governance: bool,
     /// `true` if the request is that of a presigned URL.
     pub(crate) is_presigned: bool,
     /// Request in the form for s3s: the URI is path-style and encoded canonically; authentication,
@@ -191,6 +199,8 @@ impl Gate {
         let prefix = query.get("prefix").unwrap_or_default();
         authorize(&authenticated.client, operation, &target, prefix, copy_source.as_ref())?;
 
+        let bypasses_governance = bypasses_governance(&authenticated.client, &parts.headers)?;
+        let object_headers = ObjectHeaders::take(operation, &mut parts.headers, &mut query)?;
         let length = announced_length(operation, authenticated.payload, &parts.headers)?;
         let checks = Checks::of(operation, authenticated.payload, &parts.headers)?;
         strip_headers(&mut parts.headers, operation, authenticated.payload, length)?;
@@ -230,6 +240,8 @@ impl Gate {
             bucket: target.bucket,
             key: target.key,
             copy_source,
+            object_headers,
+            bypasses_governance,
             is_presigned,
             request: Request::from_parts(parts, body),
             digests,
@@ -332,6 +344,26 @@ fn authorize(
             denied("the client may not read the source of the copy".into())
         }
         _ => Ok(()),
+    }
+}
+
+/// Returns `true` if the request is to delete versions that are retained in governance mode.
+///
+/// Such a retention guards the bucket from those who may write, so that is not enough: the file of
+/// clients must say that this client may.
+fn bypasses_governance(client: &ClientCredentials, headers: &HeaderMap) -> Result<bool, Refusal> {
+    const NAME: &str = "x-amz-bypass-governance-retention";
+    match header(headers, NAME)? {
+        None => Ok(false),
+        Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
+        Some(value) if !value.eq_ignore_ascii_case("true") => {
+            refuse(Code::InvalidArgument, format!("{NAME} must be true or false"))
+        }
+        Some(_) if client.may_bypass_governance() => Ok(true),
+        Some(_) => refuse(
+            Code::AccessDenied,
+            format!("the client may not use {NAME}: its entry lacks bypass_governance = true"),
+        ),
     }
 }
 

@@ -14,6 +14,7 @@ mod metrics;
 mod multipart;
 mod names;
 mod operations;
+mod rfc2047;
 mod server;
 mod service;
 mod status;
@@ -48,6 +49,7 @@ pub mod fuzzing {
 pub use self::{
     bucket_prefix::{BucketPrefix, InvalidBucketPrefix},
     clients::{ClientCredentials, Clients, InvalidClients},
+    multipart::SpoolSettings,
     server::{AccessLog, AccessRecord, ConnectionLimits, InvalidTls, TlsFiles},
     unsealed::UnsealedObjects,
 };
@@ -75,9 +77,8 @@ pub struct GatewaySettings {
     /// that arrive or wait, half for the parts that are gathered before they are sealed. The client's own
     /// budget for sealed parts comes in addition.
     pub memory_budget: u64,
-    /// Directory for parts of multipart uploads that have no room in memory, and bytes that they may
-    /// take.
-    pub spool: Option<(PathBuf, u64)>,
+    /// Where parts of multipart uploads wait that have no room in memory.
+    pub spool: Option<SpoolSettings>,
     /// Directory for records of multipart uploads in the store, so that those of a process that was
     /// killed are aborted.
     pub records: Option<PathBuf>,
@@ -113,7 +114,7 @@ impl Gateway {
         } = settings;
         let budget = Budget::new(memory_budget / 2);
         let puts = Budget::new(memory_budget - memory_budget / 2);
-        let spool = spool.map(|(directory, len)| Spool::new(&directory, len));
+        let spool = spool.map(Spool::new);
         let store = PartStore { budget, puts, spool };
         let service = Service {
             upstream: Upstream::new(client, unsealed, context),

@@ -11,6 +11,7 @@ mod registry;
 mod spool;
 mod upload;
 
+pub use self::spool::SpoolSettings;
 pub(crate) use self::{
     part::{Part, PartStore, Received, receive},
     registry::{Uploads, random_name, sweep},

@@ -14,11 +14,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_RANGE, EXPECT, RANGE},
+    header::{CONTENT_LENGTH, CONTENT_RANGE, EXPECT, RANGE, TRANSFER_ENCODING},
 };
+use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -85,6 +86,9 @@ const MAX_HEAD_LEN: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
 /// Bytes that a connection reads ahead, and of an answer that it gathers.
 const CONNECTION_BUFFER_LEN: usize = 64 << 10;
+
+/// Declaration of each document of s3s.
+const DECLARATION: &[u8] = br#"<?xml version="1.0" encoding="UTF-8"?>"#;
 
 /// Bytes that a byte of a document takes: as it arrived, and as it is read.
 const DOCUMENT_FACTOR: u64 = 2;
@@ -288,6 +292,8 @@ impl Server {
             operation: admitted.operation,
             digests: admitted.digests,
             copy_source: admitted.copy_source,
+            object_headers: admitted.object_headers,
+            bypasses_governance: admitted.bypasses_governance,
         };
         let metrics = self.metrics.clone();
         let failure = Arc::new(OnceLock::new());
@@ -311,6 +317,10 @@ impl Server {
                     None => answer,
                 }
             }
+            // It has sent blanks while a completion lasts.
+            Ok(answer) if answer.headers().contains_key(TRANSFER_ENCODING) => {
+                answer.map(with_one_declaration)
+            }
             // It answers a HEAD as if it was about the whole object.
             Ok(mut answer) if answer.headers().contains_key(CONTENT_RANGE) => {
                 if answer.status() == StatusCode::OK {
@@ -326,6 +336,22 @@ impl Server {
             }
         }
     }
+}
+
+/// Removes the declaration of a failure that follows blanks, before which s3s has sent one already: no
+/// client could read the document.
+fn with_one_declaration(body: s3s::Body) -> s3s::Body {
+    let mut is_begun = false;
+    s3s::Body::http_body_unsync(body.map_frame(move |frame| match frame.into_data() {
+        Ok(mut data) => {
+            if is_begun && data.starts_with(DECLARATION) {
+                data.advance(DECLARATION.len());
+            }
+            is_begun = true;
+            Frame::data(data)
+        }
+        Err(trailers) => trailers,
+    }))
 }
 
 /// Removes a range that S3 ignores: of another unit, several, or malformed. (RFC 9110 §14.2; a range
@@ -380,7 +406,28 @@ impl fmt::Debug for Server {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::StreamBody;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_failure_after_blanks_is_one_document() {
+        const ERROR: &str = "<Error><Code>SlowDown</Code></Error>";
+        let declaration = std::str::from_utf8(DECLARATION).expect("ASCII");
+        let again = format!("{declaration}{ERROR}");
+        for (frames, expected) in [
+            (vec![declaration, " ", " ", &again], format!("{declaration}  {ERROR}")),
+            (vec![declaration, " ", "<Done/>"], format!("{declaration} <Done/>")),
+            (vec![&*again], again.clone()),
+        ] {
+            let frames = frames.into_iter().map(|it| Frame::data(Bytes::from(it.to_owned())));
+            let frames: Vec<_> = frames.map(Ok::<_, Infallible>).collect();
+            let body = StreamBody::new(futures_util::stream::iter(frames));
+            let body = with_one_declaration(s3s::Body::http_body_unsync(body));
+            let all = body.collect().await.expect("all of it").to_bytes();
+            assert_eq!(all, expected.as_bytes());
+        }
+    }
 
     #[test]
     fn ranges_that_s3_ignores_are_removed() {

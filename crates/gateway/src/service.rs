@@ -66,7 +66,7 @@ operations! {
     head_object(HeadObjectInput) -> HeadObjectOutput as HeadObject:
         |service, context, request| reading::head(&service.upstream, request).await;
     get_object(GetObjectInput) -> GetObjectOutput as GetObject:
-        |service, context, request| reading::get(&service.upstream, request).await;
+        |service, context, request| reading::get(&service.upstream, context, request).await;
     put_object(PutObjectInput) -> PutObjectOutput as PutObject:
         |service, context, request| {
             writing::put(&service.upstream, &service.uploads, context, request).await
@@ -76,10 +76,10 @@ operations! {
             copying::copy(&service.upstream, &service.uploads, context, request).await
         };
     delete_object(DeleteObjectInput) -> DeleteObjectOutput as DeleteObject:
-        |service, context, request| deleting::one(&service.upstream, request).await;
+        |service, context, request| deleting::one(&service.upstream, context, request).await;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput as DeleteObjects:
         |service, context, request| {
-            deleting::many(&service.upstream, &context.client, request).await
+            deleting::many(&service.upstream, context, request).await
         };
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput as GetObjectTagging:
         |service, context, request| tagging::get(&service.upstream, request).await;
@@ -90,7 +90,7 @@ operations! {
     create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput as CreateMultipartUpload:
         |service, context, request| {
             let Service { upstream, uploads: all, .. } = service;
-            uploads::create(upstream, all, &context.client, request).await
+            uploads::create(upstream, all, context, request).await
         };
     upload_part(UploadPartInput) -> UploadPartOutput as UploadPart:
         |service, context, request| {

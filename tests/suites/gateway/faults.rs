@@ -74,26 +74,27 @@ fn is_read(action: Action) -> bool {
     matches!(action, Action::Get | Action::GetRange)
 }
 
-/// `true` if a failure is the right answer to the faults.
+/// `true` if a failure is the right answer to the faults. What a repeated request may mend has a 503,
+/// always; what it cannot has none.
 fn is_told(failure: &Failure, action: Action, strikes: &[Strike]) -> bool {
-    let is_denied = strikes.iter().any(|strike| strike.fault == Fault::AccessDenied);
+    let has = |fault| strikes.iter().any(|strike| strike.fault == fault);
     let is = |fault, operations: &[&str]| {
         strikes.iter().any(|it| it.fault == fault && operations.contains(&&*it.operation))
     };
+    let may_pass = strikes.iter().any(|strike| strike.fault.is_transient());
+    // An answer to HEAD has no code: the store's 503 is a request to slow down, or an outage.
+    let is_throttled = has(Fault::Throttled) || is(Fault::Unavailable, &["HeadObject"]);
+    let is_out = strikes.iter().any(|it| it.fault.is_transient() && it.fault != Fault::Throttled);
     match failure {
         Failure::BrokeOff => is_read(action),
-        // An answer to HEAD has no code.
         Failure::Answer { status, code } => match (*status, &**code) {
-            (403, "AccessDenied") => is_denied,
-            (403, "") => is_denied && action == Action::Head,
-            (503, "") => action == Action::Head,
-            (503, "ServiceUnavailable" | "SlowDown") => true,
-            // A source that always ends early is a damaged object.
-            (422, "SealedObjectUnreadable") => is(Fault::EndAnswerEarly, &["GetObject"]),
-            // An answer of KMS that always breaks off is none that can be understood.
-            (500, "InternalError") => is(Fault::BreakAnswer, &["GenerateDataKey", "Decrypt"]),
-            (200, "AccessDenied") => is_denied && action == Action::DeleteMany,
-            (200, "ServiceUnavailable") => action == Action::DeleteMany,
+            (403, "") => has(Fault::AccessDenied) && action == Action::Head,
+            (503, "") => may_pass && action == Action::Head,
+            (403, "AccessDenied") => has(Fault::AccessDenied),
+            (503, "ServiceUnavailable") => is_out,
+            (503, "SlowDown") => is_throttled,
+            // The store is asked again for longer than a client waits for the status.
+            (200, "SlowDown") => is_throttled && action == Action::Multipart,
             _ => false,
         },
     }

@@ -16,6 +16,7 @@ pub(crate) enum Fault {
     AccessDenied,
     InternalError,
     Unavailable,
+    Throttled,
     Refuse,
     LoseAnswer,
     BreakAnswer,
@@ -23,10 +24,11 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::AccessDenied,
         Self::InternalError,
         Self::Unavailable,
+        Self::Throttled,
         Self::Refuse,
         Self::LoseAnswer,
         Self::BreakAnswer,
@@ -70,6 +72,8 @@ impl Fault {
             Self::AccessDenied => answer(403, "AccessDenied", ""),
             Self::InternalError => answer(500, "InternalError", "KMSInternalException"),
             Self::Unavailable => answer(503, "ServiceUnavailable", "DependencyTimeoutException"),
+            Self::Throttled if call.service == "kms" => answer(400, "", "ThrottlingException"),
+            Self::Throttled => answer(503, "SlowDown", ""),
             Self::Refuse => Reaction::Refuse,
             Self::LoseAnswer => Reaction::LoseAnswer,
             Self::BreakAnswer => Reaction::CutAnswer(at, Ending::Broken),

@@ -10,7 +10,9 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
-use sealwax_gateway::{Clients, ConnectionLimits, Gateway, GatewaySettings, UnsealedObjects};
+use sealwax_gateway::{
+    Clients, ConnectionLimits, Gateway, GatewaySettings, SpoolSettings, UnsealedObjects,
+};
 use sealwax_s3::{
     SealedClient,
     aws_config::{BehaviorVersion, Region, retry::RetryConfig},
@@ -97,7 +99,7 @@ impl Home {
             region: None,
             context: vec![("app".into(), "suite".into())],
             memory_budget: 128 * MIB,
-            spool: Some((self.spool(), 1 << 30)),
+            spool: Some(SpoolSettings { directory: self.spool(), len: 1 << 30, files: 1_000 }),
             records: Some(self.spool()),
             connections: ConnectionLimits::default(),
             unsealed: UnsealedObjects::Refuse,

@@ -9,9 +9,10 @@ use std::{
 };
 
 use clap::Args;
+use rustix::process::{Resource, getrlimit};
 use sealwax_gateway::{
-    AccessRecord, BucketPrefix, Clients, ConnectionLimits, Gateway, GatewaySettings, TlsFiles,
-    UnsealedObjects,
+    AccessRecord, BucketPrefix, Clients, ConnectionLimits, Gateway, GatewaySettings, SpoolSettings,
+    TlsFiles, UnsealedObjects,
 };
 use sealwax_s3::KmsKeyName;
 use tokio::{net::TcpListener, sync::watch, time::sleep};
@@ -187,7 +188,11 @@ pub(super) async fn run(session: &Session, args: ServeArgs) -> Result<(), Failur
                 .collect(),
             memory_budget: half,
             records: Some(spool.clone()),
-            spool: Some((spool, args.spool_size * MIB)),
+            spool: Some(SpoolSettings {
+                directory: spool,
+                len: args.spool_size * MIB,
+                files: spooled_files(),
+            }),
             connections: ConnectionLimits {
                 connections: args.max_connections,
                 idle: args.idle.0,
@@ -211,6 +216,12 @@ pub(super) async fn run(session: &Session, args: ServeArgs) -> Result<(), Failur
         return Ok(());
     }
     serve(session, &args, &gateway, &clients, tls).await
+}
+
+/// Returns how many parts the spool may hold: each keeps a file open. The other half of the files and
+/// connections that the system allows this process is for clients and the store.
+fn spooled_files() -> u64 {
+    getrlimit(Resource::Nofile).current.map_or(u64::MAX, |limit| limit / 2)
 }
 
 async fn serve(

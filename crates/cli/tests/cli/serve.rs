@@ -6,14 +6,18 @@ use std::{
     net::{Shutdown, TcpStream},
     process::Command,
     sync::OnceLock,
+    time::{Duration, SystemTime},
 };
 
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     presigning::PresigningConfig,
-    primitives::ByteStream,
-    types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
+    primitives::{ByteStream, DateTime},
+    types::{
+        ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier,
+        ObjectLockMode,
+    },
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -166,7 +170,7 @@ fn a_body_that_breaks_off_stores_nothing() {
     let (scene, s3) = (Scene::new("gateway-broken"), RawS3::new());
     let gateway = Gateway::start(&[&scene.bucket], &[]);
     let client = gateway.client();
-    let presigning = PresigningConfig::expires_in(std::time::Duration::from_secs(600));
+    let presigning = PresigningConfig::expires_in(Duration::from_secs(600));
     let presigned = client.put_object().bucket(&scene.bucket).key(&scene.key);
     let presigned = presigned.presigned(presigning.expect("ten minutes"));
     let url = run(presigned).expect("signed");
@@ -334,6 +338,53 @@ fn clients_do_only_what_they_may() {
 }
 
 #[test]
+fn governance_is_bypassed_by_the_clients_that_may() {
+    let (s3, bucket) = (RawS3::new(), format!("governance-{}", std::process::id()));
+    s3.make_locked_bucket(&bucket);
+    let gateway = Gateway::start(&[&bucket], &[]);
+    let (client, keeper) = (gateway.client(), gateway.keeper());
+    let until = DateTime::from(SystemTime::now() + Duration::from_secs(86_400));
+    let put = || {
+        let put = client.put_object().bucket(&bucket).key("key").body(b"x".to_vec().into());
+        let put = put.object_lock_mode(ObjectLockMode::Governance);
+        let stored = run(put.object_lock_retain_until_date(until).send()).expect("stored");
+        stored.version_id.expect("a version")
+    };
+    for many in [false, true] {
+        let version = put();
+        let delete = |client: &Client, bypass: bool| {
+            let bypass = bypass.then_some(true);
+            if many {
+                let one = ObjectIdentifier::builder().key("key").version_id(&version);
+                let one = one.build().expect("a name");
+                let all = Delete::builder().objects(one).build().expect("objects");
+                let delete = client.delete_objects().bucket(&bucket).delete(all);
+                let deleted = run(delete.set_bypass_governance_retention(bypass).send());
+                return match deleted {
+                    Ok(output) => match output.errors() {
+                        [] => Ok(()),
+                        [error, ..] => Err((200, error.code().unwrap_or_default().to_owned())),
+                    },
+                    Err(error) => Err(refusal(Err::<(), _>(error))),
+                };
+            }
+            let delete = client.delete_object().bucket(&bucket).key("key").version_id(&version);
+            let deleted = run(delete.set_bypass_governance_retention(bypass).send());
+            deleted.map(drop).map_err(|error| refusal(Err::<(), _>(error)))
+        };
+        let denied = |status| Err((status, "AccessDenied".to_owned()));
+        // The store's refusal, and the gateway's.
+        let by_store = denied(if many { 200 } else { 403 });
+        assert_eq!(delete(&client, false), by_store);
+        assert_eq!(delete(&keeper, false), by_store);
+        assert_eq!(delete(&client, true), denied(403));
+        assert_eq!(s3.versions(&bucket, "key"), 1);
+        assert_eq!(delete(&keeper, true), Ok(()));
+        assert_eq!(s3.versions(&bucket, "key"), 0);
+    }
+}
+
+#[test]
 fn unsealed_objects_pass_only_if_allowed() {
     let (scene, s3) = (Scene::new("gateway-plain"), RawS3::new());
     s3.put(&scene, b"plain".to_vec(), [].into());
@@ -433,7 +484,7 @@ fn presigned_urls_and_checksums_work() {
     assert_eq!(refusal(run(wrong.send())), (400, "BadDigest".to_owned()));
     assert!(read(&client, &scene) == content, "the old object stays");
 
-    let presigning = PresigningConfig::expires_in(std::time::Duration::from_secs(60));
+    let presigning = PresigningConfig::expires_in(Duration::from_secs(60));
     let get = client.get_object().bucket(&scene.bucket).key(&scene.key);
     let url = run(get.presigned(presigning.expect("a minute"))).expect("signed");
     let fetched = Command::new("curl").args(["-sS", "-f", url.uri()]).output().expect("curl runs");

@@ -329,7 +329,14 @@ impl Operation {
                 &["x-amz-checksum-algorithm", "x-amz-sdk-checksum-algorithm"],
                 &[],
             ],
-            Self::DeleteObjects | Self::PutObjectTagging => {
+            Self::DeleteObject => [EVERYWHERE, &["x-amz-bypass-governance-retention"], &[], &[]],
+            Self::DeleteObjects => [
+                EVERYWHERE,
+                CHECKSUMS,
+                &["x-amz-bypass-governance-retention", "x-amz-sdk-checksum-algorithm"],
+                &[],
+            ],
+            Self::PutObjectTagging => {
                 [EVERYWHERE, CHECKSUMS, &["x-amz-sdk-checksum-algorithm"], &[]]
             }
             Self::CopyObject => [
@@ -356,12 +363,15 @@ impl Operation {
         }
     }
 
+    /// Returns `true` if requests set an object's headers and its user-defined metadata.
+    pub(super) fn has_metadata(self) -> bool {
+        matches!(self, Self::PutObject | Self::CopyObject | Self::CreateMultipartUpload)
+    }
+
     /// Returns `true` if requests may have the `x-amz-*` header.
     pub(crate) fn allows_header(self, name: &str) -> bool {
-        let has_metadata =
-            matches!(self, Self::PutObject | Self::CopyObject | Self::CreateMultipartUpload);
         if let Some(name) = name.strip_prefix("x-amz-meta-") {
-            return has_metadata && !name.is_empty();
+            return self.has_metadata() && !name.is_empty();
         }
         self.header_lists().iter().any(|list| list.contains(&name))
     }

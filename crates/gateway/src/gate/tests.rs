@@ -43,6 +43,13 @@ const CLIENTS: &str = r#"
     read_only = true
 
     [[client]]
+    name = "keeper"
+    access_key_id = "AKIDKEEPER"
+    secret_access_key = "secret-of-the-test"
+    buckets = ["bucket-1"]
+    bypass_governance = true
+
+    [[client]]
     name = "vectors"
     access_key_id = "AKIDVECTORS"
     secret_access_key = "vectors/secret+key/0123456789abcdefghijk"

@@ -292,7 +292,7 @@ mod tests {
     use super::{
         super::{
             part::{Part, PartBody, receive},
-            spool::Spool,
+            spool::{Spool, SpoolSettings},
         },
         *,
     };
@@ -356,7 +356,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         // No put has room to begin, so all parts wait.
         let (budget, puts) = (Budget::new(4 * MIB), Budget::new(0));
-        let spool = Some(Spool::new(folder.path(), 3 * MIB));
+        let spool = Some(Spool::new(SpoolSettings {
+            directory: folder.path().to_owned(),
+            len: 3 * MIB,
+            files: 10,
+        }));
         let (uploads, upstream) =
             (Uploads::new(PartStore { budget, puts, spool }, None), upstream());
         let [first, second] = [(); 2].map(|()| uploads.begin(&upstream, start()).expect("room"));

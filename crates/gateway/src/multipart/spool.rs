@@ -5,11 +5,8 @@ use std::{
     fs::File,
     io::{self, Write as _},
     os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -23,14 +20,31 @@ const CHUNKS: usize = 16;
 /// Context of every spooled part.
 const CONTEXT: &[u8] = b"sealwax gateway spool";
 
+/// Where parts of multipart uploads wait that have no room in memory.
+#[derive(Debug, Clone)]
+pub struct SpoolSettings {
+    /// Directory of the parts.
+    pub directory: PathBuf,
+    /// Bytes that they may take.
+    pub len: u64,
+    /// Most parts. Each keeps a file open, whatever its length, and connections need descriptors, too.
+    pub files: u64,
+}
+
 /// Directory for parts, and the space that they may take. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Spool(Arc<Inner>);
 
 struct Inner {
-    directory: PathBuf,
+    settings: SpoolSettings,
+    taken: Mutex<Taken>,
+}
+
+/// What the parts in the spool take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Taken {
     len: u64,
-    taken: AtomicU64,
+    files: u64,
 }
 
 /// A part on disk, whose file has no name: nothing of it outlives the process.
@@ -66,10 +80,9 @@ pub(crate) struct SpoolReader {
 }
 
 impl Spool {
-    /// Creates a spool of `len` bytes in `directory`.
-    pub(crate) fn new(directory: &Path, len: u64) -> Self {
-        let directory = directory.to_owned();
-        Self(Arc::new(Inner { directory, len, taken: AtomicU64::new(0) }))
+    /// Creates an empty spool.
+    pub(crate) fn new(settings: SpoolSettings) -> Self {
+        Self(Arc::new(Inner { settings, taken: Mutex::default() }))
     }
 
     /// Begins a part of `len` bytes; `None` if there is no space for it.
@@ -78,7 +91,7 @@ impl Spool {
     /// The file cannot be created, or the system has no randomness.
     pub(crate) fn begin(&self, len: u64) -> io::Result<Option<SpoolWriter>> {
         let Some(space) = self.space(len) else { return Ok(None) };
-        let file = tempfile::tempfile_in(&self.0.directory)?;
+        let file = tempfile::tempfile_in(&self.0.settings.directory)?;
         let data_key = PlaintextDataKey::generate().map_err(io::Error::other)?;
         let salt = BodySalt::generate().map_err(io::Error::other)?;
         let sealer = Sealer::new(&data_key, CONTEXT, salt);
@@ -88,15 +101,26 @@ impl Spool {
     }
 
     fn space(&self, len: u64) -> Option<Space> {
-        let takes = |taken: u64| taken.checked_add(len).filter(|taken| *taken <= self.0.len);
-        let taken = self.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, takes);
-        taken.ok().map(|_| Space { spool: self.clone(), len })
+        let mut taken = self.taken();
+        let next = Taken { len: taken.len.checked_add(len)?, files: taken.files + 1 };
+        let settings = &self.0.settings;
+        let is_free = next.len <= settings.len && next.files <= settings.files;
+        is_free.then(|| {
+            *taken = next;
+            Space { spool: self.clone(), len }
+        })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Space {
     fn drop(&mut self) {
-        self.spool.0.taken.fetch_sub(self.len, Ordering::Relaxed);
+        let mut taken = self.spool.taken();
+        taken.len -= self.len;
+        taken.files -= 1;
     }
 }
 
@@ -199,10 +223,9 @@ fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
 
 impl fmt::Debug for Spool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let taken = self.0.taken.load(Ordering::Relaxed);
         f.debug_struct("Spool")
-            .field("directory", &self.0.directory)
-            .field("taken", &taken)
+            .field("settings", &self.0.settings)
+            .field("taken", &*self.taken())
             .finish()
     }
 }
@@ -215,7 +238,13 @@ impl fmt::Debug for SpooledPart {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn spool(directory: &Path, len: u64) -> Spool {
+        Spool::new(SpoolSettings { directory: directory.to_owned(), len, files: 3 })
+    }
 
     fn read(part: &Arc<SpooledPart>) -> Vec<u8> {
         let (mut reader, mut all) = (part.read().expect("its key"), Vec::new());
@@ -231,7 +260,7 @@ mod tests {
     #[test]
     fn a_part_is_read_as_it_was_written_and_is_sealed_on_disk() {
         let directory = tempfile::tempdir().expect("a directory");
-        let spool = Spool::new(directory.path(), 10 << 20);
+        let spool = spool(directory.path(), 10 << 20);
         for len in [0, 1, 16 << 10, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 1 << 20] {
             let plaintext: Vec<u8> = (0..len).map(|at: usize| (at / 7) as u8).collect();
             let mut writer = spool.begin(len as u64).expect("a file").expect("space");
@@ -255,13 +284,13 @@ mod tests {
             }
         }
         assert_eq!(directory.path().read_dir().expect("listed").count(), 0, "no file has a name");
-        assert_eq!(spool.0.taken.load(Ordering::Relaxed), 0);
+        assert_eq!(*spool.taken(), Taken::default());
     }
 
     #[test]
     fn space_is_taken_until_a_part_is_dropped() {
         let directory = tempfile::tempdir().expect("a directory");
-        let spool = Spool::new(directory.path(), 100);
+        let spool = spool(directory.path(), 100);
         let part = spool.begin(60).expect("a file").expect("space").finish().expect("written");
         assert!(spool.begin(41).expect("no error").is_none());
         drop(part);
@@ -269,9 +298,20 @@ mod tests {
     }
 
     #[test]
+    fn parts_without_a_byte_take_a_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = spool(directory.path(), 100);
+        let part = || spool.begin(0).expect("no error");
+        let mut parts: Vec<_> = (0..3).map(|_| part().expect("space")).collect();
+        assert!(part().is_none(), "there are three");
+        drop(parts.pop());
+        assert!(part().is_some());
+    }
+
+    #[test]
     fn a_changed_file_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
-        let spool = Spool::new(directory.path(), 1 << 20);
+        let spool = spool(directory.path(), 1 << 20);
         let part = || {
             let mut writer = spool.begin(100_000).expect("a file").expect("space");
             assert_eq!(writer.gather(&[7; 100_000]), 100_000);

@@ -25,6 +25,7 @@ use crate::{
         tagging,
         writing::{attributes, stored_metadata},
     },
+    rfc2047,
     upstream::Upstream,
 };
 
@@ -89,8 +90,8 @@ pub(crate) async fn copy(
         }
         _ => answer(error),
     })?;
-    let mut wanted: Attributes = attributes!(input);
-    let own = stored_metadata(input.metadata)?;
+    let mut wanted: Attributes = attributes!(input, context);
+    let own = stored_metadata(context)?;
     if !replaces_tags {
         wanted.tagging = None;
     } else if wanted.tagging.is_none() {
@@ -103,6 +104,7 @@ pub(crate) async fn copy(
         wanted.content_encoding = None;
         wanted.content_language = None;
         wanted.content_type = None;
+        wanted.expires = None;
     }
     let is_sealed = !matches!(info.format(), ObjectFormat::Unencrypted);
     // The store's copy would be of itself: there is no version to name.
@@ -114,11 +116,12 @@ pub(crate) async fn copy(
             wanted.content_encoding.clone_from(&info.content_encoding);
             wanted.content_language.clone_from(&info.content_language);
             wanted.content_type.clone_from(&info.content_type);
+            wanted.expires.clone_from(&info.expires);
         }
         if !replaces_tags {
             wanted.tagging = Some(tagging::query(upstream, source).await?);
         }
-        let own = if replaces { own } else { info.metadata.clone() };
+        let own = if replaces { own } else { kept_metadata(&info) };
         let place = (&*input.bucket, &*input.key);
         let (state, conditions) = ((upstream, uploads), (if_match, if_none_match));
         let stored = sealed_anew(state, source, &info, place, wanted, own, conditions).await?;
@@ -176,6 +179,12 @@ pub(crate) async fn copy(
         version_id: copied.version_id,
         ..CopyObjectOutput::default()
     }))
+}
+
+/// Returns the user-defined metadata of a source. Some stores tell that of unsealed objects in UTF-8.
+fn kept_metadata(info: &ObjectInfo) -> HashMap<String, String> {
+    let kept = info.metadata.iter();
+    kept.map(|(name, value)| (name.clone(), rfc2047::ascii(value))).collect()
 }
 
 /// Reads an object, which need not be sealed in all places, and seals it at another place or in its own,

@@ -1,7 +1,5 @@
 //! `DeleteObject` and `DeleteObjects`.
 
-use std::sync::Arc;
-
 use s3s::{
     S3Error, S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
@@ -11,11 +9,12 @@ use s3s::{
 };
 use sealwax_s3::limits::MAX_DELETED_OBJECTS;
 
-use crate::{clients::ClientCredentials, entity_tag, failure::answer, upstream::Upstream};
+use crate::{context::RequestContext, entity_tag, failure::answer, upstream::Upstream};
 
 /// Deletes an object, or a version of it.
 pub(crate) async fn one(
     upstream: &Upstream,
+    context: &RequestContext,
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
     let input = request.input;
@@ -26,6 +25,9 @@ pub(crate) async fn one(
     }
     if let Some(condition) = &input.if_match {
         delete = delete.if_match(entity_tag::stored(condition));
+    }
+    if context.bypasses_governance {
+        delete = delete.bypass_governance_retention();
     }
     let deleted = delete.send().await.map_err(answer)?;
     let output = DeleteObjectOutput {
@@ -39,7 +41,7 @@ pub(crate) async fn one(
 /// Deletes up to 1,000 objects, or versions of them. The gate has not seen their keys.
 pub(crate) async fn many(
     upstream: &Upstream,
-    client: &Arc<ClientCredentials>,
+    context: &RequestContext,
     request: S3Request<DeleteObjectsInput>,
 ) -> S3Result<S3Response<DeleteObjectsOutput>> {
     let DeleteObjectsInput { bucket, delete, .. } = request.input;
@@ -50,6 +52,9 @@ pub(crate) async fn many(
     }
     let (mut deletion, mut named, mut errors) =
         (upstream.client().delete_batch(&bucket), Vec::new(), Vec::new());
+    if context.bypasses_governance {
+        deletion = deletion.bypass_governance_retention();
+    }
     for object in delete.objects {
         let refused = match () {
             () if object.e_tag.is_some()
@@ -59,7 +64,9 @@ pub(crate) async fn many(
                 Some(("NotImplemented", "the gateway has no conditions here"))
             }
             () if object.key.is_empty() => Some(("UserKeyMustBeSpecified", "there is no key")),
-            () if upstream.hides(&object.key) || !client.allows(&bucket, &object.key, true) => {
+            () if upstream.hides(&object.key)
+                || !context.client.allows(&bucket, &object.key, true) =>
+            {
                 Some(("AccessDenied", "Access Denied"))
             }
             () => None,

@@ -1,5 +1,6 @@
 //! `ListObjects`, `ListObjectsV2` and `ListObjectVersions`.
 //!
+//! No owner is told: it is the store's account, which is not the clients' to know.
 //! The store lists; lengths become those of the plaintext by arithmetic, but where unsealed objects may be.
 //! Keys come from the store URL
 //! encoded, as XML can't express all of them, and go to the client as it asks for.
@@ -91,7 +92,6 @@ pub(crate) async fn objects(
         .set_max_keys(input.max_keys)
         .set_start_after(input.start_after.clone())
         .set_continuation_token(input.continuation_token.clone())
-        .set_fetch_owner(input.fetch_owner)
         .encoding_type(types::EncodingType::Url)
         .send()
         .await

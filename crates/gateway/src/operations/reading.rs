@@ -3,6 +3,7 @@
 use std::ops::Range as Bytes;
 
 use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue, header::EXPIRES};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use s3s::{
@@ -15,6 +16,7 @@ use s3s::{
 use sealwax_s3::{ObjectInfo, PlaintextStream};
 
 use crate::{
+    context::RequestContext,
     entity_tag,
     failure::answer,
     operations::conditions::{conditions, on_read},
@@ -48,6 +50,7 @@ macro_rules! described {
 /// Reads an object, or a range of it.
 pub(crate) async fn get(
     upstream: &Upstream,
+    context: &RequestContext,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let input = request.input;
@@ -76,7 +79,8 @@ pub(crate) async fn get(
     let is_partial = input.range.is_some() || is_part;
     let output = described!(GetObjectOutput, &info, &range, is_partial);
     let body = Some(body(object.into_slow_stream()));
-    Ok(S3Response::new(GetObjectOutput { body, ..output }))
+    let headers = headers(&info, context.object_headers.expires.as_deref());
+    Ok(S3Response::with_headers(GetObjectOutput { body, ..output }, headers))
 }
 
 /// Describes an object.
@@ -99,7 +103,22 @@ pub(crate) async fn head(
         None => whole,
     };
     let is_partial = input.range.is_some() || is_part;
-    Ok(S3Response::new(described!(HeadObjectOutput, &info, &range, is_partial)))
+    let output = described!(HeadObjectOutput, &info, &range, is_partial);
+    Ok(S3Response::with_headers(output, headers(&info, None)))
+}
+
+/// Returns headers that s3s does not have for both operations, or takes for something else: `Expires` is
+/// any text. `expires` is what the client wants to be told instead.
+fn headers(info: &ObjectInfo, expires: Option<&str>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let expires = expires.or(info.expires.as_deref());
+    if let Some(expires) = expires.and_then(|text| HeaderValue::try_from(text).ok()) {
+        headers.insert(EXPIRES, expires);
+    }
+    if let Some(count) = info.tag_count {
+        headers.insert("x-amz-tagging-count", HeaderValue::from(count));
+    }
+    headers
 }
 
 /// Returns what every answer says about encryption: a client then knows that an entity tag is not the

@@ -47,7 +47,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn create(
     upstream: &Upstream,
     uploads: &Uploads,
-    client: &Arc<ClientCredentials>,
+    context: &RequestContext,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     let input = request.input;
@@ -67,14 +67,14 @@ pub(crate) async fn create(
             return Err(S3Error::with_message(S3ErrorCode::InvalidRequest, message));
         }
     };
-    let metadata = stored_metadata(input.metadata)?.into_iter().collect();
+    let metadata = stored_metadata(context)?.into_iter().collect();
     check_bucket(upstream, &input.bucket).await?;
     let (bucket, key) = (input.bucket.clone(), input.key.clone());
-    let attributes = attributes!(input);
+    let attributes = attributes!(input, context);
     let upload = uploads.begin(
         upstream,
         Start {
-            client: client.name().to_owned(),
+            client: context.client.name().to_owned(),
             bucket: bucket.clone(),
             key: key.clone(),
             attributes,

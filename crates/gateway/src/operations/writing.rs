@@ -8,7 +8,7 @@ use futures_util::TryStreamExt as _;
 use s3s::{
     S3ErrorCode, S3Request, S3Response, S3Result,
     dto::{
-        Metadata, ObjectCannedACL, ObjectLockLegalHoldStatus, ObjectLockMode, PutObjectInput,
+        ObjectCannedACL, ObjectLockLegalHoldStatus, ObjectLockMode, PutObjectInput,
         PutObjectOutput, ServerSideEncryption, StorageClass, StreamingBlob, Timestamp,
     },
 };
@@ -40,12 +40,12 @@ pub(crate) async fn put(
 ) -> S3Result<S3Response<PutObjectOutput>> {
     let input = request.input;
     upstream.check_key(&input.key)?;
-    let attributes = attributes!(input);
+    let attributes = attributes!(input, context);
     let len = announced_len(input.content_length)?;
     let body = input.body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
     let mut put =
         upstream.client().put().bucket(input.bucket).key(input.key).attributes(attributes);
-    for (name, value) in stored_metadata(input.metadata)? {
+    for (name, value) in stored_metadata(context)? {
         put = put.metadata(name, value);
     }
     for (name, value) in upstream.context() {
@@ -106,15 +106,14 @@ async fn gathered(mut body: StreamingBlob, len: u64) -> S3Result<Bytes> {
 ///
 /// # Errors
 /// A name belongs to Sealwax or to the S3 Encryption Client, whose readers would believe it.
-pub(crate) fn stored_metadata(metadata: Option<Metadata>) -> S3Result<HashMap<String, String>> {
+pub(crate) fn stored_metadata(context: &RequestContext) -> S3Result<HashMap<String, String>> {
     let mut stored = HashMap::new();
-    for (name, value) in metadata.into_iter().flatten() {
-        let name = name.to_ascii_lowercase();
+    for (name, value) in &context.object_headers.metadata {
         if name.starts_with("sealwax") || name.starts_with("x-amz-") {
             return Err(invalid("user-defined metadata cannot begin with sealwax or x-amz-"));
         }
         if name != PLAINTEXT_DIGEST {
-            stored.insert(name, value);
+            stored.insert(name.clone(), value.clone());
         }
     }
     Ok(stored)
@@ -122,7 +121,7 @@ pub(crate) fn stored_metadata(metadata: Option<Metadata>) -> S3Result<HashMap<St
 
 /// Takes the attributes of an object from an input that has them.
 macro_rules! attributes {
-    ($input:ident) => {
+    ($input:ident, $context:expr) => {
         $crate::operations::writing::RequestedAttributes {
             acl: $input.acl,
             cache_control: $input.cache_control,
@@ -130,6 +129,7 @@ macro_rules! attributes {
             content_encoding: $input.content_encoding,
             content_language: $input.content_language,
             content_type: $input.content_type,
+            expires: $context.object_headers.expires.clone(),
             bucket_key_enabled: $input.bucket_key_enabled,
             server_side_encryption: $input.server_side_encryption,
             ssekms_key_id: $input.ssekms_key_id,
@@ -153,6 +153,7 @@ pub(crate) struct RequestedAttributes {
     pub(crate) content_encoding: Option<String>,
     pub(crate) content_language: Option<String>,
     pub(crate) content_type: Option<String>,
+    pub(crate) expires: Option<String>,
     pub(crate) bucket_key_enabled: Option<bool>,
     pub(crate) server_side_encryption: Option<ServerSideEncryption>,
     pub(crate) ssekms_key_id: Option<String>,
@@ -177,6 +178,7 @@ impl From<RequestedAttributes> for Attributes {
         // The SDK would name another default than S3.
         let content_type = requested.content_type.filter(|kind| !kind.is_empty());
         attributes.content_type = content_type.or_else(|| Some(DEFAULT_TYPE.to_owned()));
+        attributes.expires = requested.expires;
         attributes.bucket_key_enabled = requested.bucket_key_enabled;
         // Clients repeat what the gateway says of each object, which the store need not have. A
         // client that wants the store's encryption by KMS names the key.

@@ -18,6 +18,7 @@ use super::{Run, Sealwax, east_key, send};
 /// Credentials in the file of the clients.
 pub(crate) const ACCESS_KEY: &str = "gateway-test";
 pub(crate) const SECRET_KEY: &str = "a-secret-for-tests-alone-0123456789";
+const KEEPER: (&str, &str) = ("gateway-keeper", "a-third-secret-for-tests-0123456789");
 const READER: (&str, &str) = ("gateway-reader", "another-secret-for-tests-0123456789");
 
 /// Running gateway, killed when it is dropped.
@@ -32,12 +33,15 @@ pub(crate) struct Gateway {
 pub(crate) fn clients_file(folder: &TempDir, buckets: &[&str]) -> PathBuf {
     let buckets = buckets.iter().map(|bucket| format!("{bucket:?}")).collect::<Vec<_>>().join(", ");
     let path = folder.path().join("clients.toml");
-    let (reader, reader_secret) = READER;
+    let ((reader, reader_secret), (keeper, keeper_secret)) = (READER, KEEPER);
     let text = format!(
         "[[client]]\nname = \"app\"\naccess_key_id = \"{ACCESS_KEY}\"\n\
          secret_access_key = \"{SECRET_KEY}\"\nbuckets = [{buckets}]\n\n\
          [[client]]\nname = \"reader\"\naccess_key_id = \"{reader}\"\n\
-         secret_access_key = \"{reader_secret}\"\nbuckets = [{buckets}]\nread_only = true\n"
+         secret_access_key = \"{reader_secret}\"\nbuckets = [{buckets}]\nread_only = true\n\n\
+         [[client]]\nname = \"keeper\"\naccess_key_id = \"{keeper}\"\n\
+         secret_access_key = \"{keeper_secret}\"\nbuckets = [{buckets}]\n\
+         bypass_governance = true\n"
     );
     std::fs::write(&path, text).expect("written");
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("set");
@@ -103,6 +107,11 @@ impl Gateway {
     /// Returns a client that may read.
     pub(crate) fn reader(&self) -> Client {
         self.client_with(READER.0, READER.1)
+    }
+
+    /// Returns a client that may bypass governance retention.
+    pub(crate) fn keeper(&self) -> Client {
+        self.client_with(KEEPER.0, KEEPER.1)
     }
 
     pub(crate) fn client_with(&self, access_key: &str, secret: &str) -> Client {
