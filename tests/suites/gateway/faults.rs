@@ -27,7 +27,7 @@ struct Run {
 /// Runs an action under a plan, on a gateway of its own, and once more without faults.
 async fn run(world: &World, action: Action, strikes: &[Strike], wire: &PlannedWire) -> Run {
     let is_for_good = strikes.iter().any(|strike| strike.for_good);
-    let is_survived = !is_for_good && strikes.iter().all(|strike| strike.fault.is_transient());
+    let is_survived = strikes.iter().all(Strike::is_survived);
     let scene = world.scene(action).await;
     let home = Home::new(scene.object.bucket());
     let running = home.start(wire, !is_for_good).await;

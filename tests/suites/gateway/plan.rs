@@ -45,12 +45,19 @@ impl Fault {
         self != Self::AccessDenied
     }
 
-    /// `true` if the fault applies to this operation. HTTP's framing alone protects an answer other than
-    /// a sealed body from a clean, early end, and an answer to HEAD has no body.
+    /// `true` if the fault applies to this operation: an answer without a body does not end early.
     pub(crate) fn strikes(self, operation: &str) -> bool {
+        const WITHOUT_BODY: [&str; 6] = [
+            "AbortMultipartUpload",
+            "DELETE tagging",
+            "DeleteObject",
+            "PUT tagging",
+            "PutObject",
+            "UploadPart",
+        ];
         match self {
             Self::BreakAnswer => operation != "HeadObject",
-            Self::EndAnswerEarly => operation == "GetObject",
+            Self::EndAnswerEarly => operation != "HeadObject" && !WITHOUT_BODY.contains(&operation),
             _ => true,
         }
     }
@@ -92,6 +99,13 @@ pub(crate) struct Strike {
 }
 
 impl Strike {
+    /// `true` if the library repeats the request, and succeeds if the fault was one of this request
+    /// alone. The SDK does not repeat one whose answer it could not read to its end.
+    pub(crate) fn is_survived(&self) -> bool {
+        let is_repeated = self.fault != Fault::EndAnswerEarly || self.operation == "GetObject";
+        self.fault.is_transient() && is_repeated && !self.for_good
+    }
+
     fn hits(&self, call: &Call) -> bool {
         self.operation == call.operation
             && (self.nth == call.nth || (self.for_good && self.nth < call.nth))
