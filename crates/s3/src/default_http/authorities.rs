@@ -41,10 +41,12 @@ pub(super) fn tls() -> Result<ClientConfig, UnreadableBundle> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .expect("AWS-LC has cipher suites for TLS 1.2 and 1.3");
-    let builder = match (bundle()?, SystemRoots::new(&provider)) {
-        (Some(certificates), _) => builder.with_root_certificates(roots(certificates)),
-        (None, Some(lazy)) => builder.dangerous().with_custom_certificate_verifier(Arc::new(lazy)),
-        (None, None) => builder.with_root_certificates(roots(load_native_certs().certs)),
+    let builder = match bundle()? {
+        Some(certificates) => builder.with_root_certificates(roots(certificates)),
+        None => match SystemRoots::new(&provider) {
+            Some(lazy) => builder.dangerous().with_custom_certificate_verifier(Arc::new(lazy)),
+            None => builder.with_root_certificates(roots(load_native_certs().certs)),
+        },
     };
     Ok(builder.with_no_client_auth())
 }
