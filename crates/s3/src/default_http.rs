@@ -24,6 +24,8 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 
+use rustls::ClientConfig;
+
 use self::{authorities::UnreadableBundle, direct::Direct};
 
 /// Returns the HTTP client that Sealwax gives to the SDK's clients. Clones share connections.
@@ -57,6 +59,7 @@ const SMALL_BUFFER_LEN: usize = 64 * 1024;
 struct DefaultHttp {
     /// Maximum bytes of an answer that a connection keeps for its reader.
     max_buffer_len: usize,
+    tls: SharedTls,
     /// Connectors by their settings, as the SDK's client keeps them.
     connectors: Mutex<Vec<(Settings, SharedHttpConnector)>>,
 }
@@ -74,9 +77,13 @@ struct Settings {
 
 impl DefaultHttp {
     fn new(max_buffer_len: usize) -> Self {
-        Self { max_buffer_len, connectors: Mutex::default() }
+        let tls = || authorities::tls().map_err(Arc::new);
+        Self { max_buffer_len, tls: Arc::new(LazyLock::new(tls)), connectors: Mutex::default() }
     }
 }
+
+/// Settings of TLS, which all connectors share: to read the authorities takes longer than a handshake.
+type SharedTls = Arc<LazyLock<Result<ClientConfig, Arc<UnreadableBundle>>>>;
 
 impl HttpClient for DefaultHttp {
     fn http_connector(
@@ -95,7 +102,8 @@ impl HttpClient for DefaultHttp {
         if let Some((_, connector)) = connectors.iter().find(|(of, _)| *of == settings) {
             return connector.clone();
         }
-        let connector = SharedHttpConnector::new(ByScheme::new(settings, given.clone()));
+        let connector = ByScheme::new(settings, given.clone(), Arc::clone(&self.tls));
+        let connector = SharedHttpConnector::new(connector);
         connectors.push((settings, connector.clone()));
         connector
     }
@@ -117,21 +125,20 @@ struct ByScheme {
 }
 
 impl ByScheme {
-    fn new(settings: Settings, given: HttpConnectorSettings) -> Self {
+    fn new(settings: Settings, given: HttpConnectorSettings, tls: SharedTls) -> Self {
         if has_proxy() {
-            let secure = move || boxed(through_proxies(given));
+            let secure = move || Ok(Box::new(through_proxies(given).map_err(Arc::new)?) as _);
             return Self { plain: None, secure: LazyLock::new(Box::new(secure)) };
         }
-        let secure = move || boxed(authorities::tls().map(|tls| Direct::secure(tls, settings)));
+        let secure = move || match &**tls {
+            Ok(tls) => Ok(Box::new(Direct::secure(tls.clone(), settings)) as _),
+            Err(failure) => Err(Arc::clone(failure)),
+        };
         Self {
             plain: Some(Box::new(Direct::plain(settings))),
             secure: LazyLock::new(Box::new(secure)),
         }
     }
-}
-
-fn boxed<C: HttpConnector + 'static>(built: Result<C, UnreadableBundle>) -> BuiltConnector {
-    built.map(|connector| Box::new(connector) as _).map_err(Arc::new)
 }
 
 /// Returns the SDK's connector, which knows proxies.

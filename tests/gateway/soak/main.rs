@@ -19,7 +19,7 @@
 //! | `SEALWAX_SOAK_READERS` | 100 | those of them that read slowly |
 //! | `SEALWAX_SOAK_KILLS` | 20 | number of kills |
 //! | `SEALWAX_SOAK_MEMORY` | 32 | `--memory` in MiB |
-//! | `SEALWAX_SOAK_LIMIT` | 320 | most resident memory of the command in MiB |
+//! | `SEALWAX_SOAK_LIMIT` | 256 | most resident memory of the command in MiB |
 //! | `SEALWAX_SOAK_SEED` | drawn | seed of all choices |
 
 mod content;
@@ -68,7 +68,7 @@ impl Settings {
             readers: count("READERS", 100),
             kills: count("KILLS", 20),
             memory: number("MEMORY").unwrap_or(32),
-            limit: number("LIMIT").unwrap_or(320),
+            limit: number("LIMIT").unwrap_or(256),
             seed: number("SEED").unwrap_or(now.as_secs()),
         }
     }
