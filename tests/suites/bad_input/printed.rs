@@ -168,6 +168,7 @@ fn printable() -> [BTreeSet<String>; 2] {
         "sealwax_s3 AnswerBody",
         "sealwax_s3 BufferPool",
         "sealwax_s3 ByScheme",
+        "sealwax_s3 Direct",
         "sealwax_s3 IntermediateKeys",
         "sealwax_s3 Proofs",
         "sealwax_s3 Resealing",

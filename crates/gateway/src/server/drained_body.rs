@@ -21,8 +21,9 @@ use tokio::time::timeout;
 
 use super::idle_io::Turn;
 
-/// Most bytes that are read in vain.
-const MAX_DRAINED: u64 = 1 << 20;
+/// Most bytes that are read in vain. A client that sends a long body looks for the answer only after
+/// what it has sent already.
+const MAX_DRAINED: u64 = 64 << 20;
 /// Longest time for that.
 const PATIENCE: Duration = Duration::from_secs(5);
 
