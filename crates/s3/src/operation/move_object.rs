@@ -247,7 +247,7 @@ impl CopiedObject {
             }
             DeleteFailure::Failed { afterwards: Afterwards::Unknown, failure } => {
                 let what = format!("{}, and the source may be deleted", self.copied());
-                source.s3_failure("DeleteObject", failure.clone()).with_prefix(&what)
+                source.s3_failure("DeleteObject", (**failure).clone()).with_prefix(&what)
             }
             _ => failed.into_error(source).with_prefix(&self.kept()),
         })

@@ -31,7 +31,7 @@ pub(crate) struct Deleted {
 #[derive(Debug)]
 pub(crate) enum DeleteFailure {
     /// The call failed.
-    Failed { failure: AwsFailure, afterwards: Afterwards },
+    Failed { failure: Box<AwsFailure>, afterwards: Afterwards },
     /// The store reported success, and the object is still there.
     Ignored,
 }
@@ -101,7 +101,7 @@ impl DeleteFailure {
     pub(crate) fn into_error(self, target: &ObjectRef) -> Error {
         match self {
             Self::Failed { failure, afterwards } => {
-                let error = target.s3_failure("DeleteObject", failure);
+                let error = target.s3_failure("DeleteObject", *failure);
                 match afterwards {
                     Afterwards::Untouched | Afterwards::Present(_) => error,
                     Afterwards::Unknown => error.with_suffix("it may be deleted: S3 did not tell"),
@@ -193,14 +193,15 @@ impl Store {
             Err(failure) => failure,
         };
         if !may_be_done(&failure) || failure.code.as_deref() == Some("NoSuchBucket") {
-            return Err(DeleteFailure::Failed { failure, afterwards: Afterwards::Untouched });
+            let (failure, afterwards) = (Box::new(failure), Afterwards::Untouched);
+            return Err(DeleteFailure::Failed { failure, afterwards });
         }
         let afterwards = match self.seen(target, version_id.as_deref()).await {
             Seen::There(after) => Afterwards::Present(Box::new(after.head)),
             Seen::Gone => return Ok(Deleted::default()),
             Seen::Denied | Seen::Unknown => Afterwards::Unknown,
         };
-        Err(DeleteFailure::Failed { failure, afterwards })
+        Err(DeleteFailure::Failed { failure: Box::new(failure), afterwards })
     }
 
     /// Looks at the object, or at one version of it.
