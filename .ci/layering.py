@@ -25,7 +25,7 @@ from pathlib import Path
 
 # The floors of crates/s3, from the bottom. A module of crates/s3 that has no floor is a violation.
 FLOORS = [
-    ("attempts", "aws_hosts", "backoff", "blocking", "buffer_pool", "default_http", "error", "limited_http", "limits", "memory", "plain_http", "progress", "rate_limited_http", "request_headers", "sdk_limits",
+    ("attempts", "aws_hosts", "backoff", "blocking", "buffer_pool", "causes", "default_http", "error", "limited_http", "limits", "memory", "plain_http", "progress", "rate_limited_http", "request_headers", "sdk_limits",
      "single_flight", "uri", "whole_answers"),
     ("kms", "store"),
     ("format", "object", "object_state", "places", "s3ec"),

@@ -19,7 +19,7 @@ pub(crate) struct RequestContext {
     pub(crate) digests: Digests,
     /// Source of a copy, as the client may read it.
     pub(crate) copy_source: Option<CopySource>,
-    /// What the request says of the object.
+    /// Headers that describe the object.
     pub(crate) object_headers: ObjectHeaders,
     /// `true` if versions that are retained in governance mode are deleted, too.
     pub(crate) bypasses_governance: bool,

@@ -126,7 +126,7 @@ pub(crate) struct Admitted<B> {
     pub(crate) key: Option<String>,
     /// Source of a copy.
     pub(crate) copy_source: Option<CopySource>,
-    /// What the request says of the object, where s3s would read it otherwise than S3.
+    /// Headers that describe the object, where s3s would read them otherwise than S3.
     pub(crate) object_headers: ObjectHeaders,
     /// `true` if versions that are retained in governance mode are to be deleted, too. The client may.
     pub(crate) bypasses_governance: bool,

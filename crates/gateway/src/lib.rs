@@ -77,7 +77,7 @@ pub struct GatewaySettings {
     /// that arrive or wait, half for the parts that are gathered before they are sealed. The client's own
     /// budget for sealed parts comes in addition.
     pub memory_budget: u64,
-    /// Where parts of multipart uploads wait that have no room in memory.
+    /// Spool for parts of multipart uploads that have no room in memory.
     pub spool: Option<SpoolSettings>,
     /// Directory for records of multipart uploads in the store, so that those of a process that was
     /// killed are aborted.

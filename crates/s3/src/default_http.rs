@@ -27,6 +27,7 @@ use aws_smithy_runtime_api::client::{
 use rustls::ClientConfig;
 
 use self::{authorities::UnreadableBundle, direct::Direct};
+use crate::causes::find_cause;
 
 /// Returns the HTTP client that Sealwax gives to the SDK's clients. Clones share connections.
 ///
@@ -179,7 +180,7 @@ impl fmt::Debug for ByScheme {
 
 /// `true` if this is why no request over HTTPS can be sent: `AWS_CA_BUNDLE` has no certificate.
 pub(crate) fn is_unreadable_bundle(error: &(dyn Error + 'static)) -> bool {
-    error.is::<Arc<UnreadableBundle>>()
+    find_cause::<Arc<UnreadableBundle>>(error).is_some()
 }
 
 /// `true` if requests can have a proxy.

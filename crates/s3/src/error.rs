@@ -15,7 +15,10 @@ use sealwax_envelope::{
 
 pub use self::aws_failure::error_chain;
 use self::aws_failure::{AwsFailure, Problem};
-use crate::limits::{MAX_BUCKET_LEN, MAX_KEY_LEN};
+use crate::{
+    causes::with_causes,
+    limits::{MAX_BUCKET_LEN, MAX_KEY_LEN},
+};
 
 /// Kind of a failure. [`ErrorKind::advice`] says what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -528,8 +531,7 @@ impl std::error::Error for Error {
 pub fn has_too_many_files(error: &(dyn std::error::Error + 'static)) -> bool {
     // Linux's and macOS's ENFILE and EMFILE, which the standard library has no kind for.
     const CODES: [i32; 2] = [23, 24];
-    let mut chain = std::iter::successors(Some(error), |error| error.source());
-    chain.any(|cause| {
+    with_causes(error).any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>();
         io.and_then(std::io::Error::raw_os_error).is_some_and(|code| CODES.contains(&code))
     })

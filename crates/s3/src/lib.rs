@@ -7,6 +7,7 @@ mod aws_hosts;
 mod backoff;
 mod blocking;
 mod buffer_pool;
+mod causes;
 mod client;
 mod default_http;
 mod download;

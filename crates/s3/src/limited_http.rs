@@ -22,6 +22,7 @@ use aws_smithy_runtime_api::client::{
 use tokio::time::{Instant, sleep_until};
 
 use self::{answer_body::AnswerBody, pace::Pace, request_body::observed};
+use crate::causes::find_cause;
 
 /// Maximum length in bytes of a successful answer, unless it is an object's body: 8 MiB. A page of
 /// 1,000 keys takes at most 5 MiB.
@@ -192,8 +193,7 @@ impl LimitExceeded {
     pub(crate) fn among_causes<'a>(
         error: &'a (dyn std::error::Error + 'static),
     ) -> Option<&'a Self> {
-        let mut chain = std::iter::successors(Some(error), |error| error.source());
-        chain.find_map(|error| error.downcast_ref())
+        find_cause(error)
     }
 }
 

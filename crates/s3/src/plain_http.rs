@@ -10,6 +10,8 @@ use aws_sdk_s3::{
 };
 use aws_smithy_runtime_api::client::{interceptors::dyn_dispatch_hint, orchestrator::Metadata};
 
+use crate::causes::find_cause;
+
 /// A request that was not sent, because plain HTTP would show data keys or credentials to the
 /// network.
 ///
@@ -48,8 +50,7 @@ impl PlainHttp {
     /// Returns the refusal among an error's causes, if there is one.
     #[must_use]
     pub fn among_causes<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        let mut chain = std::iter::successors(Some(error), |error| (*error).source());
-        chain.find_map(|error| error.downcast_ref())
+        find_cause(error)
     }
 
     /// `true` if the environment allows plain HTTP to KMS.

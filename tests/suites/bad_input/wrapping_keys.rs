@@ -1,9 +1,9 @@
 //! Unusable wrapping keys.
 
 use sealwax_s3::{
-    ErrorKind,
+    Error, ErrorKind,
     ErrorKind::*,
-    KmsKeyArn, S3Uri,
+    KmsKeyArn, S3Uri, SealedClient,
     envelope::{EncryptionContext, LocalKeyring},
 };
 use sealwax_tests::{
@@ -185,16 +185,21 @@ async fn nonsensical_kms_responses_are_refused() {
             });
             let stack = LocalStack::over(wire, east());
             let client = stack.client([&stack.home.key]);
-            let result = match operation {
-                "Decrypt" => read(&client, &uri).await.map(drop),
-                _ => client.put().uri(&uri).body("x").send().await.map(drop),
-            };
+            let result = calling(operation, &client, &uri).await;
             assert_kind(result, Service, &uri, &format!("{operation} {case}"));
             assert!(
                 !stack.wire.operations("s3").iter().any(|it| it == "PutObject"),
                 "{case}: something was stored"
             );
         }
+    }
+}
+
+/// Reads the object, or stores it again, whichever calls this operation of KMS.
+async fn calling(operation: &str, client: &SealedClient, uri: &S3Uri) -> Result<(), Error> {
+    match operation {
+        "Decrypt" => read(client, uri).await.map(drop),
+        _ => client.put().uri(uri).body("x").send().await.map(drop),
     }
 }
 
@@ -209,10 +214,7 @@ async fn a_kms_answer_that_breaks_off_is_an_outage() {
         });
         let stack = LocalStack::over(wire, east());
         let client = stack.client([&stack.home.key]);
-        let result = match operation {
-            "Decrypt" => read(&client, &uri).await.map(drop),
-            _ => client.put().uri(&uri).body("x").send().await.map(drop),
-        };
+        let result = calling(operation, &client, &uri).await;
         let error = assert_kind(result, Unavailable, &uri, operation);
         let text = sealwax_s3::error_chain(&error);
         assert!(text.contains("the answer broke off"), "{text}");

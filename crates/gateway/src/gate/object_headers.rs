@@ -1,4 +1,4 @@
-//! What a request says of an object, as S3 understands it.
+//! Headers that describe an object, as S3 understands them.
 //!
 //! s3s takes only dates for `Expires`, and decodes metadata in a way that refuses some values and shortens
 //! others. So these headers don't reach it.
@@ -18,7 +18,7 @@ use crate::rfc2047;
 
 const METADATA: &str = "x-amz-meta-";
 
-/// What a request says of an object.
+/// Headers that describe an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ObjectHeaders {
     /// `Expires` of the object; of a read, that of the answer. Usually a date, but S3 takes any text.

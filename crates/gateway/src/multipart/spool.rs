@@ -20,7 +20,7 @@ const CHUNKS: usize = 16;
 /// Context of every spooled part.
 const CONTEXT: &[u8] = b"sealwax gateway spool";
 
-/// Where parts of multipart uploads wait that have no room in memory.
+/// Place and limits of a spool, for parts of multipart uploads that have no room in memory.
 #[derive(Debug, Clone)]
 pub struct SpoolSettings {
     /// Directory of the parts.
@@ -40,7 +40,7 @@ struct Inner {
     taken: Mutex<Taken>,
 }
 
-/// What the parts in the spool take.
+/// Space and files of the parts in the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Taken {
     len: u64,

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, LazyLock},
 };
 
@@ -51,14 +51,15 @@ pub(super) fn tls() -> Result<ClientConfig, UnreadableBundle> {
     Ok(builder.with_no_client_auth())
 }
 
-/// Returns the certificates in the file that [`BUNDLE`] names as one text in PEM. `None` if it names
-/// none.
+/// Returns the authorities in the file that [`BUNDLE`] names as one text in PEM: the SDK's client
+/// panics at a certificate that is none. `None` if it names no file.
 ///
 /// # Errors
 ///
 /// [`UnreadableBundle`].
 pub(super) fn bundle_as_pem() -> Result<Option<String>, UnreadableBundle> {
-    Ok(bundle()?.map(|certificates| certificates.iter().map(pem).collect()))
+    let authorities = bundle()?.map(|all| all.into_iter().filter(is_authority));
+    Ok(authorities.map(|all| all.map(|certificate| pem(&certificate)).collect()))
 }
 
 fn pem(certificate: &CertificateDer<'_>) -> String {
@@ -66,28 +67,23 @@ fn pem(certificate: &CertificateDer<'_>) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n")
 }
 
-/// Returns the certificates in the file that [`BUNDLE`] names: at least one, each of which rustls
-/// accepts as an authority.
+/// Returns the certificates in the file that [`BUNDLE`] names: at least one is an authority's.
 fn bundle() -> Result<Option<Vec<CertificateDer<'static>>>, UnreadableBundle> {
     let Some(path) = env::var_os(BUNDLE).filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
     let path = PathBuf::from(path);
-    let (certificates, why) = read(&path);
-    match certificates.is_empty() {
-        true => Err(UnreadableBundle { path, why }),
-        false => Ok(Some(certificates)),
+    let read = load_certs_from_paths(Some(&path), None);
+    if read.certs.iter().any(is_authority) {
+        return Ok(Some(read.certs));
     }
+    let why = read.errors.iter().map(|failure| format!(": {failure}")).collect();
+    Err(UnreadableBundle { path, why })
 }
 
-/// Returns the certificates in a file in PEM that rustls accepts as authorities, and why others
-/// could not be read.
-fn read(file: &Path) -> (Vec<CertificateDer<'static>>, String) {
-    let read = load_certs_from_paths(Some(file), None);
-    let why = read.errors.iter().map(|failure| format!(": {failure}")).collect();
-    let mut certificates = read.certs;
-    certificates.retain(|it| RootCertStore::empty().add(it.clone()).is_ok());
-    (certificates, why)
+/// `true` if rustls accepts the certificate as an authority's.
+fn is_authority(certificate: &CertificateDer<'static>) -> bool {
+    RootCertStore::empty().add(certificate.clone()).is_ok()
 }
 
 fn roots(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {

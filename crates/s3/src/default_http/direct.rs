@@ -1,7 +1,6 @@
 //! Connections without a proxy.
 
 use std::{
-    error::Error,
     fmt, io,
     pin::Pin,
     task::{Context, Poll},
@@ -36,6 +35,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::Settings;
+use crate::causes::find_cause;
 
 /// A client that connects to servers itself, and speaks HTTP/1.1: over HTTP/2, one reader that
 /// pauses holds up others on the same connection.
@@ -176,32 +176,27 @@ struct TimedOut {
 
 /// Returns a failure as one of the kinds by which the SDK decides whether to try again.
 fn classified(failure: BoxError) -> ConnectorError {
-    if cause::<TimedOut>(&*failure).is_some() {
+    if find_cause::<TimedOut>(&*failure).is_some() {
         return ConnectorError::timeout(failure);
     }
-    if let Some(http) = cause::<hyper::Error>(&*failure) {
+    if let Some(http) = find_cause::<hyper::Error>(&*failure) {
         return match () {
             () if http.is_timeout() => ConnectorError::timeout(failure),
             () if http.is_user() => ConnectorError::user(failure),
             () if http.is_closed() || http.is_canceled() => ConnectorError::io(failure),
-            () if cause::<io::Error>(http).is_some() => ConnectorError::io(failure),
+            () if find_cause::<io::Error>(http).is_some() => ConnectorError::io(failure),
             () if http.is_incomplete_message() => {
                 ConnectorError::other(failure, Some(ErrorKind::TransientError))
             }
             () => ConnectorError::other(failure, None),
         };
     }
-    let is_io = cause::<legacy::Error>(&*failure).is_some_and(legacy::Error::is_connect)
-        || cause::<io::Error>(&*failure).is_some();
+    let is_io = find_cause::<legacy::Error>(&*failure).is_some_and(legacy::Error::is_connect)
+        || find_cause::<io::Error>(&*failure).is_some();
     match is_io {
         true => ConnectorError::io(failure),
         false => ConnectorError::other(failure, None),
     }
-}
-
-/// Returns the first error of a type in a chain of causes.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |&error| error.source()).find_map(<dyn Error>::downcast_ref)
 }
 
 #[cfg(test)]

@@ -16,7 +16,10 @@ use aws_smithy_runtime_api::http::HttpError;
 
 use super::has_too_many_files;
 use crate::{
-    default_http::is_unreadable_bundle, limited_http::LimitExceeded, plain_http::PlainHttp,
+    causes::{find_cause, with_causes},
+    default_http::is_unreadable_bundle,
+    limited_http::LimitExceeded,
+    plain_http::PlainHttp,
     whole_answers::CutAnswer,
 };
 
@@ -100,15 +103,13 @@ impl AwsFailure {
             _ if plain_http.is_some() => Some(Problem::PlainHttp),
             SdkError::ConstructionFailure(_) => Some(Problem::NotBuilt),
             // An interceptor could not set a header.
-            SdkError::DispatchFailure(_) if causes(error).any(|cause| cause.is::<HttpError>()) => {
+            SdkError::DispatchFailure(_) if find_cause::<HttpError>(error).is_some() => {
                 Some(Problem::NotBuilt)
             }
             SdkError::DispatchFailure(_) if has_too_many_files(error) => {
                 Some(Problem::TooManyFiles)
             }
-            SdkError::DispatchFailure(_)
-                if causes(error).any(|cause| cause.is::<CredentialsError>()) =>
-            {
+            SdkError::DispatchFailure(_) if find_cause::<CredentialsError>(error).is_some() => {
                 Some(Problem::NoCredentials)
             }
             SdkError::DispatchFailure(failure) => {
@@ -119,7 +120,7 @@ impl AwsFailure {
                 .filter(|code| BAD_CREDENTIALS.contains(code))
                 .map(|_| Problem::Credentials),
         };
-        let is_cut = causes(error).any(|cause| cause.is::<CutAnswer>());
+        let is_cut = find_cause::<CutAnswer>(error).is_some();
         let exceeded = LimitExceeded::among_causes(error);
         let text = match error {
             _ if is_cut => CutAnswer.to_string(),
@@ -239,7 +240,7 @@ fn unreachable_host(error: &(dyn std::error::Error + 'static)) -> Option<Problem
     match () {
         () if text.contains("dns error") => Some(Problem::UnknownHost),
         () if text.contains("invalid peer certificate") => Some(Problem::UntrustedHost),
-        () if causes(error).any(is_unreadable_bundle) => Some(Problem::UntrustedHost),
+        () if is_unreadable_bundle(error) => Some(Problem::UntrustedHost),
         () => None,
     }
 }
@@ -272,7 +273,7 @@ fn shortened(text: &str) -> String {
 #[must_use]
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
-    for cause in causes(error) {
+    for cause in with_causes(error).skip(1) {
         let cause = cause.to_string();
         if !text.contains(&cause) {
             text.push_str(": ");
@@ -290,12 +291,6 @@ fn in_one_line(text: &str) -> String {
         all.push_str(line);
         all
     })
-}
-
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |error| error.source())
 }
 
 impl fmt::Display for AwsFailure {
