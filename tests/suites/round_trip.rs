@@ -2,6 +2,7 @@
 
 use std::{fs, io, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
@@ -541,6 +542,54 @@ async fn a_server_without_checksums_gets_none() {
             assert!(!call.headers.contains_key("content-encoding"), "{call:?}");
         }
     }
+}
+
+/// CRC-64/NVME, bit by bit. (Catalogue of parametrised CRC algorithms.)
+fn crc64_nvme(bytes: &[u8]) -> u64 {
+    let reflected = 0xad93_d235_94c9_3659_u64.reverse_bits();
+    !bytes.iter().fold(u64::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u64::from(*byte), |crc, _| (crc >> 1) ^ ((crc & 1) * reflected))
+    })
+}
+
+/// The checksums are computed while the bytes are sealed, and must be those of the stored bytes.
+#[tokio::test]
+async fn checksums_that_are_sent_are_those_of_the_stored_bytes() {
+    assert_eq!(crc64_nvme(b"123456789"), 0xae8b_1486_0a79_9888);
+    let directory = TempDir::new().expect("a directory");
+    let (store, stack) = (SeaweedFs::new().await, LocalStack::new(east()));
+    let (own, compatible) = (store.client(local_keyring("a")), stack.client([&stack.home.key]));
+    for size in [0, 10, 16_384, 100_000, PART, PART + 1] {
+        let data = plaintext(size);
+        for (kind, source) in sources(&data, &directory) {
+            store.wire.forget();
+            let uri = store.object("summed");
+            own.put().uri(&uri).body(source).send().await.expect(kind);
+            let stored = Stored::fetch(&store.s3(), &uri).await.body;
+            assert_checksums(&store.wire, &stored, &format!("{size} bytes from a {kind}"));
+        }
+        stack.wire.forget();
+        let uri = stack.object("summed");
+        compatible.put().uri(&uri).body(data).s3ec().send().await.expect("put");
+        let stored = Stored::fetch(&stack.s3(), &uri).await.body;
+        assert_checksums(&stack.wire, &stored, &format!("{size} bytes in another format"));
+    }
+}
+
+/// Compares the checksums of the requests that stored `stored` with those of their bytes.
+fn assert_checksums(wire: &Wire, stored: &[u8], case: &str) {
+    let mut calls = wire.calls();
+    calls.retain(|call| ["PutObject", "UploadPart"].contains(&call.operation.as_str()));
+    calls.sort_by_key(|call| call.part);
+    let mut rest = stored;
+    for call in calls {
+        let (body, after) = rest.split_at(call.body_len);
+        let expected = STANDARD.encode(crc64_nvme(body).to_be_bytes());
+        let sent = call.headers.get("x-amz-checksum-crc64nvme");
+        assert_eq!(sent, Some(&expected), "{case}: part {:?}", call.part);
+        rest = after;
+    }
+    assert!(rest.is_empty(), "{case}");
 }
 
 #[tokio::test]

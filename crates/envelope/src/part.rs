@@ -13,6 +13,7 @@ use crate::{
 /// [`PartBuffer::spare_chunks_mut`] and call [`PartBuffer::advance`]. Then pass it to
 /// [`crate::PartSealer::seal`].
 pub struct PartBuffer {
+    /// Its capacity suffices for the whole part. It grows as it is filled.
     bytes: Vec<u8>,
     header_len: usize,
     chunks: usize,
@@ -29,6 +30,9 @@ impl PartBuffer {
 
     /// As [`PartBuffer::new`], in the memory of `bytes` if its capacity suffices: for example, the
     /// memory of a part sealed earlier. Its old content never becomes part of this buffer.
+    ///
+    /// Memory that is only reserved is written to once, by [`PartBuffer::put_slice`]: the cheapest
+    /// way to fill a buffer from slices. To read into it directly, its chunks are zeroed first.
     #[must_use]
     pub fn reusing(mut bytes: Vec<u8>, header: Option<&BodyHeader>, chunks: usize) -> Self {
         let header_len = if header.is_some() { HEADER_LEN } else { 0 };
@@ -37,12 +41,13 @@ impl PartBuffer {
             // Zeroed memory costs nothing until it is written to.
             bytes = vec![0; len];
         } else {
-            bytes.resize(len, 0);
+            bytes.truncate(len);
         }
+        let mut buffer = Self { bytes, header_len, chunks, filled: 0 };
         if let Some(header) = header {
-            bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+            buffer.write(0, &header.to_bytes());
         }
-        Self { bytes, header_len, chunks, filled: 0 }
+        buffer
     }
 
     /// Returns the size of such a buffer in bytes.
@@ -83,15 +88,16 @@ impl PartBuffer {
         if self.is_full() {
             return &mut [];
         }
-        let within = self.filled % CHUNK_LEN;
-        let start = self.header_len + self.filled / CHUNK_LEN * SEALED_CHUNK_LEN + within;
-        &mut self.bytes[start..start + CHUNK_LEN - within]
+        let (start, end) = self.spare();
+        self.extend_to(end);
+        &mut self.bytes[start..end]
     }
 
     /// Returns the space for all further plaintext bytes, in order: the rest of the current chunk,
     /// then each following chunk.
     pub fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let (chunk, within) = (self.filled / CHUNK_LEN, self.filled % CHUNK_LEN);
+        self.extend_to(self.header_len + self.chunks * SEALED_CHUNK_LEN);
         let chunks = self.bytes[self.header_len..]
             .chunks_mut(SEALED_CHUNK_LEN)
             .take(self.chunks)
@@ -115,25 +121,53 @@ impl PartBuffer {
     pub fn put_slice(&mut self, source: &[u8]) -> usize {
         let mut rest = source;
         while !rest.is_empty() && !self.is_full() {
-            let spare = self.spare_mut();
-            let len = spare.len().min(rest.len());
-            spare[..len].copy_from_slice(&rest[..len]);
-            self.advance(len);
-            rest = &rest[len..];
+            let (start, end) = self.spare();
+            let (now, later) = rest.split_at(rest.len().min(end - start));
+            self.write(start, now);
+            self.advance(now.len());
+            rest = later;
         }
         source.len() - rest.len()
+    }
+
+    /// Returns where the rest of the current chunk starts and ends.
+    fn spare(&self) -> (usize, usize) {
+        let within = self.filled % CHUNK_LEN;
+        let start = self.header_len + self.filled / CHUNK_LEN * SEALED_CHUNK_LEN + within;
+        (start, start + CHUNK_LEN - within)
+    }
+
+    /// Zeroes the memory up to `end` that is only reserved.
+    fn extend_to(&mut self, end: usize) {
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+    }
+
+    /// Copies `source` to the offset `at`.
+    fn write(&mut self, at: usize, source: &[u8]) {
+        self.extend_to(at);
+        let over = source.len().min(self.bytes.len() - at);
+        self.bytes[at..at + over].copy_from_slice(&source[..over]);
+        self.bytes.extend_from_slice(&source[over..]);
     }
 
     /// Returns only the plaintext, in the same memory, with spare capacity for a tag: for formats
     /// without chunks.
     #[must_use]
     pub fn into_plaintext(mut self) -> Vec<u8> {
+        self.extend_to(self.header_len + self.filled.div_ceil(CHUNK_LEN) * SEALED_CHUNK_LEN);
         for chunk in 0..self.filled.div_ceil(CHUNK_LEN) {
             let from = self.header_len + chunk * SEALED_CHUNK_LEN;
             self.bytes.copy_within(from..from + CHUNK_LEN, chunk * CHUNK_LEN);
         }
         self.bytes.truncate(self.filled);
         self.bytes
+    }
+
+    /// Returns the body's header, if the buffer starts with it.
+    pub(crate) fn header(&self) -> Option<&[u8]> {
+        (self.header_len > 0).then(|| &self.bytes[..self.header_len])
     }
 
     /// Applies `seal` to each of the chunks `chunks`, which are full, with the space for its tag.
@@ -144,6 +178,7 @@ impl PartBuffer {
     ) -> Result<(), Error> {
         let at = |chunk| self.header_len + chunk * SEALED_CHUNK_LEN;
         let (start, end) = (at(chunks.start), at(chunks.end));
+        self.extend_to(end);
         self.bytes[start..end].chunks_mut(SEALED_CHUNK_LEN).try_for_each(seal)
     }
 
@@ -160,7 +195,9 @@ impl PartBuffer {
         seal: impl FnOnce(&mut [u8]) -> Result<(), Error>,
     ) -> Result<Vec<u8>, Error> {
         let start = self.header_len + self.filled / CHUNK_LEN * SEALED_CHUNK_LEN;
-        self.bytes.truncate(start + self.filled % CHUNK_LEN + TAG_LEN);
+        let end = start + self.filled % CHUNK_LEN + TAG_LEN;
+        self.extend_to(end);
+        self.bytes.truncate(end);
         seal(&mut self.bytes[start..])?;
         Ok(self.bytes)
     }

@@ -102,13 +102,17 @@ impl PartSealer {
     /// [`Error::ApiMisuse`] if a part other than the last is not full or has a different number of
     /// chunks than reserved; [`Error::TooLong`] beyond the format's 2^38 chunks.
     pub fn seal(self, buffer: PartBuffer) -> Result<Vec<u8>, Error> {
-        self.sealing(buffer).finish()
+        self.sealing(buffer, |_| {}).finish()
     }
 
     /// Seals plaintext while it comes into `buffer`, and therefore while it is in the processor's
-    /// cache.
-    pub fn sealing(self, buffer: PartBuffer) -> SealingPart {
-        let mut part = SealingPart { sealer: self, buffer, sealed: 0, failed: None };
+    /// cache. `on_sealed` gets the stored bytes piece by piece, in order, as soon as each is sealed:
+    /// to compute a checksum, for example.
+    pub fn sealing<F: FnMut(&[u8])>(self, buffer: PartBuffer, mut on_sealed: F) -> SealingPart<F> {
+        if let Some(header) = buffer.header() {
+            on_sealed(header);
+        }
+        let mut part = SealingPart { sealer: self, buffer, sealed: 0, on_sealed, failed: None };
         part.advance(0);
         part
     }
@@ -140,15 +144,16 @@ impl fmt::Debug for PartSealer {
 
 /// A part that is being filled, whose full chunks are sealed.
 #[must_use = "a body with an unsealed part cannot be opened"]
-pub struct SealingPart {
+pub struct SealingPart<F> {
     sealer: PartSealer,
     buffer: PartBuffer,
     /// Number of chunks that are sealed.
     sealed: usize,
+    on_sealed: F,
     failed: Option<Error>,
 }
 
-impl SealingPart {
+impl<F: FnMut(&[u8])> SealingPart<F> {
     /// Returns the space for all further plaintext bytes, as [`PartBuffer::spare_chunks_mut`] does.
     pub fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         self.buffer.spare_chunks_mut()
@@ -163,7 +168,11 @@ impl SealingPart {
         self.buffer.advance(len);
         let full = self.sealed..self.buffer.len() / CHUNK_LEN;
         self.sealed = full.end;
-        let sealed = self.buffer.seal_full(full, |chunk| self.sealer.seal_chunk(chunk));
+        let sealed = self.buffer.seal_full(full, |chunk| {
+            self.sealer.seal_chunk(chunk)?;
+            (self.on_sealed)(chunk);
+            Ok(())
+        });
         // A number is missing, so the part cannot be finished.
         self.failed = self.failed.take().or(sealed.err());
     }
@@ -195,12 +204,16 @@ impl SealingPart {
     /// # Errors
     /// As [`PartSealer::seal`].
     pub fn finish(self) -> Result<Vec<u8>, Error> {
-        let Self { mut sealer, buffer, failed, .. } = self;
+        let Self { mut sealer, buffer, mut on_sealed, failed, .. } = self;
         if let Some(error) = failed {
             return Err(error);
         }
         if sealer.last {
-            return buffer.into_last_part(|chunk| sealer.seal_chunk(chunk));
+            return buffer.into_last_part(|chunk| {
+                sealer.seal_chunk(chunk)?;
+                on_sealed(chunk);
+                Ok(())
+            });
         }
         if !buffer.is_full() || !sealer.chunks.is_empty() {
             return Err(PartSealer::not_as_reserved());
@@ -209,8 +222,8 @@ impl SealingPart {
     }
 }
 
-impl fmt::Debug for SealingPart {
+impl<F> fmt::Debug for SealingPart<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealingPart").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("SealingPart").field("len", &self.buffer.len()).finish_non_exhaustive()
     }
 }

@@ -319,8 +319,12 @@ proptest! {
         let plaintext: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
         let sealer = Sealer::new(&key, b"", salt());
         let header = *sealer.header();
-        let buffer = || PartBuffer::new(None, len.div_ceil(CHUNK_LEN));
-        let mut part = sealer.last_part().sealing(buffer());
+        let chunks = len.div_ceil(CHUNK_LEN);
+        let reserved = Vec::with_capacity(PartBuffer::stored_len(Some(&header), chunks));
+        let buffer = PartBuffer::reusing(reserved, Some(&header), chunks);
+        let mut shown = Vec::new();
+        let mut part =
+            sealer.last_part().sealing(buffer, |sealed| shown.extend_from_slice(sealed));
         prop_assert!(part.is_empty());
         let (mut rest, mut lens) = (&plaintext[..], pieces.iter().cycle());
         while !rest.is_empty() {
@@ -330,9 +334,10 @@ proptest! {
             prop_assert_eq!(part.len(), len - rest.len());
         }
         let while_filled = part.finish().expect("sealed");
+        prop_assert!(shown == while_filled);
 
         let again = Sealer::dangerous_resume(&key, b"", &header).expect("the same");
-        let mut whole = buffer();
+        let mut whole = PartBuffer::new(Some(&header), chunks);
         whole.put_slice(&plaintext);
         prop_assert!(while_filled == again.last_part().seal(whole).expect("sealed"));
     }
@@ -345,7 +350,7 @@ fn a_part_with_other_chunks_than_reserved_is_not_finished() {
     for (reserved, room, filled) in [(1, 2, CHUNK_LEN), (1, 2, 2 * CHUNK_LEN), (2, 1, CHUNK_LEN)] {
         let mut sealer = Sealer::new(&key, b"", salt());
         let part = sealer.next_part(reserved).expect("below the limit");
-        let mut part = part.sealing(PartBuffer::new(None, room));
+        let mut part = part.sealing(PartBuffer::new(None, room), |_| {});
         assert_eq!(part.put_slice(&vec![1; filled]), filled);
         assert_eq!(part.finish(), Err(Error::ApiMisuse(misuse)), "{reserved} {room} {filled}");
     }

@@ -205,7 +205,7 @@ impl Upload {
     }
 
     async fn check_unchanged(&self, file: Option<Arc<SourceFile>>) -> Result<(), Error> {
-        let Some(file) = file else { return Ok(()) };
+        let Some(file) = file.filter(|file| !file.is_read()) else { return Ok(()) };
         blocking(move || file.check_unchanged())
             .await
             .map_err(|error| self.target.io("the plaintext could not be read", error))
@@ -248,6 +248,7 @@ impl Upload {
                 .set_metadata(Some(join_metadata(&self.format, &self.user_metadata)))
                 .set_if_match(self.conditions().if_match.clone())
                 .set_if_none_match(self.conditions().if_none_match.clone())
+                .checksum_crc64_nvme(&body.crc64)
                 .body(ByteStream::from(body.bytes.clone()));
             self.attributes.clone().on_put(request)
         };

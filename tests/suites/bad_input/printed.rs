@@ -238,7 +238,7 @@ fn print_bodies(printed: &mut Printed) -> BodyHeader {
     let mut body = part.seal(buffer).expect("sealed");
     let mut last = PartBuffer::new(None, 1);
     last.put_slice(PLAINTEXT.as_bytes());
-    let last = sealer.last_part().sealing(last);
+    let last = sealer.last_part().sealing(last, |_| {});
     printed.debug(&last);
     body.extend(last.finish().expect("sealed"));
 

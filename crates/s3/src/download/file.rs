@@ -41,6 +41,12 @@ pub(crate) async fn write(
     new: NewFile,
 ) -> Result<(), Error> {
     let new = PlaintextFile { new, target: download.target().clone() };
+    let (window, mut first) = (&download.window, first);
+    if window.end - window.start <= PIECE_LEN as u64
+        && let Some(plaintext) = download.only_part(&mut first).await?
+    {
+        return new.complete_with(plaintext).await;
+    }
     let (file, path) = (new.file()?, new.path());
     let (pieces, mut arrived) = mpsc::channel::<(Bytes, u64)>(QUEUED);
     let writer = blocking(move || {
@@ -97,11 +103,18 @@ impl PlaintextFile {
 
     /// Gives the file its name, after its content is on disk.
     pub(crate) async fn complete(self) -> Result<(), Error> {
+        self.complete_with(Bytes::new()).await
+    }
+
+    /// Writes `rest` at the end, and gives the file its name after its content is on disk.
+    async fn complete_with(self, rest: Bytes) -> Result<(), Error> {
         let path = self.path();
         let Self { new, target } = self;
-        blocking(move || new.complete().map(drop))
-            .await
-            .map_err(|error| unwritten(&target, &path, error))
+        let completed = blocking(move || {
+            new.file().write_all(&rest)?;
+            new.complete().map(drop)
+        });
+        completed.await.map_err(|error| unwritten(&target, &path, error))
     }
 
     fn path(&self) -> PathBuf {

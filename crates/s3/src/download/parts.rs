@@ -217,15 +217,20 @@ impl Chunks {
         let target = download.target();
         let refused = |error| target.envelope_error(error);
         let rest = usize::try_from(self.opener.plaintext_left()).unwrap_or(usize::MAX);
-        let memory = download.buffers.take(rest.min(piece_len));
+        let room = rest.min(piece_len);
+        let memory = download.buffers.take(room);
         let mut buffer = memory.map_err(|error| target.io("a part cannot be held", error))?;
         let mut filled = 0;
-        while !self.opener.is_done() && (filled < buffer.len() || self.opener.plaintext_left() == 0)
-        {
+        while !self.opener.is_done() && (filled < room || self.opener.plaintext_left() == 0) {
             if self.arrived.is_empty() {
                 let arrived = self.arriving.next().await?;
                 self.arrived = arrived.ok_or_else(|| refused(EnvelopeError::Truncated))?;
                 self.compare_header().map_err(refused)?;
+            }
+            // Part of the first chunk may have arrived before.
+            let needed = room.min(filled + CHUNK_LEN + self.arrived.len());
+            if buffer.len() < needed {
+                buffer.resize(needed, 0);
             }
             let opened = self.opener.open(&self.arrived, &mut buffer[filled..]).map_err(refused)?;
             self.arrived.advance(opened.taken);

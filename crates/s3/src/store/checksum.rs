@@ -5,7 +5,8 @@ use aws_sdk_s3::{
     operation::put_object::{PutObjectOutput, builders::PutObjectFluentBuilder},
     types::{ChecksumAlgorithm, ChecksumType},
 };
-
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use crc_fast::CrcAlgorithm;
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use super::{Store, attributes::with_expires, known_store::StoreTrait};
@@ -36,10 +37,43 @@ pub(crate) enum SentChecksum {
     Nothing,
 }
 
+/// CRC-64/NVME of a body, computed while its bytes are made.
+pub(crate) struct Crc64(crc_fast::Digest);
+
+impl Crc64 {
+    pub(crate) fn new() -> Self {
+        Self(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme))
+    }
+
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut crc64 = Self::new();
+        crc64.update(bytes);
+        crc64
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the value of `x-amz-checksum-crc64nvme`: the big-endian checksum in Base64. (Amazon
+    /// S3 User Guide, "Checking object integrity".)
+    pub(crate) fn to_base64(&self) -> String {
+        STANDARD.encode(self.0.finalize().to_be_bytes())
+    }
+}
+
 impl SentChecksum {
     pub(crate) fn algorithm(self) -> Option<ChecksumAlgorithm> {
         match self {
             Self::Crc64Nvme => Some(ChecksumAlgorithm::Crc64Nvme),
+            Self::Nothing => None,
+        }
+    }
+
+    /// Returns the checksum of a body, which was computed before, if it is sent.
+    pub(crate) fn of_body(self, crc64: Option<String>) -> Option<String> {
+        match self {
+            Self::Crc64Nvme => crc64,
             Self::Nothing => None,
         }
     }
@@ -91,7 +125,7 @@ impl Store {
     }
 
     /// Sends a `PutObject` with its checksum and `Expires`. `request` makes the request for each
-    /// attempt.
+    /// attempt. If it has no checksum, the SDK computes it.
     pub(crate) fn put_object<'a>(
         &'a self,
         bucket: &'a str,
@@ -100,6 +134,8 @@ impl Store {
     ) -> BoxFuture<'a, Result<PutObjectOutput, AwsFailure>> {
         let send = move |checksum: SentChecksum| {
             let request = request().bucket(bucket).set_checksum_algorithm(checksum.algorithm());
+            let known = request.get_checksum_crc64_nvme().clone();
+            let request = request.set_checksum_crc64_nvme(checksum.of_body(known));
             // The tags and the checksum protect the body: a second hash over it would cost more than
             // the encryption.
             let request = request.customize().disable_payload_signing();

@@ -4,7 +4,8 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use sealwax_envelope::{
-    BodyHeader, PartSealer, Sealer,
+    BodyHeader, Error as EnvelopeError, PartSealer, Sealer,
+    geometry::CHUNK_LEN,
     s3ec::{ContentSealer, Error as FormatError},
 };
 use tokio::task;
@@ -13,7 +14,11 @@ use super::{buffers::PartBuffers, source::PartSource};
 use crate::{
     blocking::blocking,
     error::{Error, ObjectRef},
+    store::checksum::Crc64,
 };
+
+/// Plaintext in bytes that an asynchronous thread seals before others have their turn.
+const STRIPE_LEN: usize = 8 * CHUNK_LEN;
 
 /// Seals one body.
 pub(crate) enum BodySealer {
@@ -42,7 +47,16 @@ pub(super) enum UnsentPart {
 /// A sealed part, ready to be stored.
 pub(super) struct SealedPart {
     pub(super) bytes: Bytes,
+    /// CRC-64/NVME of the bytes, in Base64.
+    pub(super) crc64: String,
     pub(super) plaintext_len: u64,
+}
+
+impl SealedPart {
+    /// Returns a part, whose buffer goes back to `buffers` once it is stored.
+    fn new(bytes: Vec<u8>, crc64: &Crc64, plaintext_len: u64, buffers: &PartBuffers) -> Self {
+        Self { bytes: buffers.lend(bytes), crc64: crc64.to_base64(), plaintext_len }
+    }
 }
 
 impl From<Sealer> for BodySealer {
@@ -130,7 +144,7 @@ impl UnsentPart {
             Self::Stored(source) => {
                 let bytes = source.into_stored(target).await?;
                 let plaintext_len = bytes.len() as u64;
-                Ok(SealedPart { bytes, plaintext_len })
+                Ok(SealedPart { crc64: Crc64::of(&bytes).to_base64(), bytes, plaintext_len })
             }
             Self::ToSeal { source, header, sealer } => {
                 seal(target, source, header, sealer, buffers).await
@@ -139,7 +153,7 @@ impl UnsentPart {
     }
 }
 
-/// Reads the rest of a part and seals it, on a blocking thread.
+/// Reads the rest of a part and seals it: on a blocking thread, unless it is short and in memory.
 async fn seal(
     target: &ObjectRef,
     source: PartSource,
@@ -147,15 +161,48 @@ async fn seal(
     sealer: PartSealer,
     buffers: Arc<PartBuffers>,
 ) -> Result<SealedPart, Error> {
-    let sealed = blocking(move || {
-        let (sealed, plaintext_len) = source.seal(sealer, header.as_ref(), &buffers)?;
-        Ok((sealed.map(|bytes| buffers.lend(bytes)), plaintext_len))
-    })
-    .await;
-    let (bytes, plaintext_len) =
-        sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
-    let bytes = bytes.map_err(|error| target.envelope_error(error))?;
-    Ok(SealedPart { bytes, plaintext_len })
+    let sealed = match source.short() {
+        Some(bytes) => seal_short(&bytes, header.as_ref(), sealer, &buffers).await,
+        None => blocking(move || seal_blocking(source, header.as_ref(), sealer, &buffers)).await,
+    };
+    sealed
+        .map_err(|error| target.io("the plaintext could not be read", error))?
+        .map_err(|error| target.envelope_error(error))
+}
+
+fn seal_blocking(
+    source: PartSource,
+    header: Option<&BodyHeader>,
+    sealer: PartSealer,
+    buffers: &Arc<PartBuffers>,
+) -> io::Result<Result<SealedPart, EnvelopeError>> {
+    let mut crc64 = Crc64::new();
+    let sealing = |buffer| sealer.sealing(buffer, |sealed| crc64.update(sealed));
+    let part = source.read_into(header, buffers, sealing)?;
+    let plaintext_len = part.len() as u64;
+    let sealed = part.finish();
+    Ok(sealed.map(|bytes| SealedPart::new(bytes, &crc64, plaintext_len, buffers)))
+}
+
+/// Seals a short part without another thread, which would cost more time than the sealing.
+async fn seal_short(
+    plaintext: &[u8],
+    header: Option<&BodyHeader>,
+    sealer: PartSealer,
+    buffers: &Arc<PartBuffers>,
+) -> io::Result<Result<SealedPart, EnvelopeError>> {
+    let buffer = buffers.take_to_copy(header, plaintext.len().div_ceil(CHUNK_LEN))?;
+    let mut crc64 = Crc64::new();
+    let mut part = sealer.sealing(buffer, |sealed| crc64.update(sealed));
+    for (index, stripe) in plaintext.chunks(STRIPE_LEN).enumerate() {
+        if index > 0 {
+            task::yield_now().await;
+        }
+        part.put_slice(stripe);
+    }
+    let plaintext_len = part.len() as u64;
+    let sealed = part.finish();
+    Ok(sealed.map(|bytes| SealedPart::new(bytes, &crc64, plaintext_len, buffers)))
 }
 
 /// Reads the rest of a part and seals it with `seal`, on a blocking thread. Also returns the result
@@ -172,8 +219,10 @@ async fn seal_in_order<T: Send + 'static>(
     let sealed = task::spawn_blocking(move || {
         let mut body = source.into_buffer(None, &buffers)?.into_plaintext();
         let plaintext_len = body.len() as u64;
-        Ok(seal(&mut body)
-            .map(|next| (next, SealedPart { bytes: buffers.lend(body), plaintext_len })))
+        Ok(seal(&mut body).map(|next| {
+            let crc64 = Crc64::of(&body);
+            (next, SealedPart::new(body, &crc64, plaintext_len, &buffers))
+        }))
     })
     .await
     .unwrap_or_else(|error| Err(io::Error::other(error)));

@@ -313,6 +313,7 @@ async fn send_part(
             .upload_id(upload_id)
             .part_number(number)
             .set_checksum_algorithm(checksum.algorithm())
+            .set_checksum_crc64_nvme(checksum.of_body(Some(sealed.crc64.clone())))
             .body(ByteStream::from(sealed.bytes.clone()))
             .customize()
             .config_override(checksum.config())

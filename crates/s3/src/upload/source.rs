@@ -16,14 +16,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use sealwax_envelope::{
-    BodyHeader, Error as EnvelopeError, PartBuffer, PartSealer, geometry::CHUNK_LEN,
-};
+use sealwax_envelope::{BodyHeader, PartBuffer, geometry::CHUNK_LEN};
 use sealwax_files::ReadAt;
 use tokio::io::AsyncRead;
 
+pub(crate) use self::blocking_reader::Room;
 use self::{
-    blocking_reader::{BlockingReader, Room, read_up_to},
+    blocking_reader::{BlockingReader, read_up_to},
     sequential::Sequential,
 };
 use super::buffers::PartBuffers;
@@ -33,9 +32,11 @@ use crate::{
     error::{Error, ObjectRef},
 };
 
-/// Longest file, in bytes, that is read to see whether its length is true. A page is the length of
-/// most files in /sys.
-const MAX_PROBED_LEN: u64 = 64 * 1024;
+/// Longest file, in bytes, that is read when it is opened, to see whether its length is true. A page
+/// is the length of most files in /sys.
+const MAX_SHORT_FILE_LEN: u64 = 64 * 1024;
+/// Longest plaintext, in bytes, that is sealed without a blocking thread.
+const MAX_SHORT_LEN: usize = 1 << 20;
 
 /// Source of the plaintext to seal. Bytes and strings convert into it.
 pub struct PlaintextSource(Kind);
@@ -53,8 +54,8 @@ enum Kind {
 impl PlaintextSource {
     /// Reads a file in parallel.
     ///
-    /// The file must not change meanwhile: a change of its length or modification time fails the
-    /// upload.
+    /// The file must not change while it is read: a change of its length or modification time fails
+    /// the upload.
     #[must_use]
     pub fn file(path: impl AsRef<Path>) -> Self {
         Self(Kind::File(path.as_ref().to_owned()))
@@ -156,6 +157,8 @@ pub(crate) struct SourceFile {
     path: PathBuf,
     pub(crate) len: u64,
     pub(crate) modified: Option<SystemTime>,
+    /// Content of a file of at most [`MAX_SHORT_FILE_LEN`] bytes.
+    short: Option<Bytes>,
 }
 
 /// Plaintext of one part, read or to be read by a blocking thread.
@@ -186,15 +189,21 @@ impl Parts {
         if metadata.is_dir() {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
         }
+        let (len, modified) = (metadata.len(), metadata.modified().ok());
+        let short = match metadata.is_file() && len <= MAX_SHORT_FILE_LEN {
+            true => whole(&file, len)?,
+            false => None,
+        };
         // A pipe or a device, whose reported length means nothing; or a file whose content the
         // system generates on read, such as those in /proc (length 0) and /sys (a page).
-        let has_length = metadata.is_file()
-            && (metadata.len() > MAX_PROBED_LEN || is_all(&file, metadata.len())?);
-        if !has_length {
+        if !metadata.is_file() || (len <= MAX_SHORT_FILE_LEN && short.is_none()) {
             return Ok(Self::Blocking(BlockingReader::new(Box::new(file))));
         }
-        let (len, modified) = (metadata.len(), metadata.modified().ok());
-        Ok(Self::File { file: Arc::new(SourceFile { file, path, len, modified }), offset: 0 })
+        let file = SourceFile { file, path, len, modified, short };
+        if file.short.is_some() {
+            file.check_unchanged()?;
+        }
+        Ok(Self::File { file: Arc::new(file), offset: 0 })
     }
 
     /// Returns the plaintext's length in bytes, if it is known before reading.
@@ -231,16 +240,12 @@ impl Parts {
             Self::File { file, offset } => {
                 let left = file.len - *offset;
                 let len = left.min((chunks * CHUNK_LEN) as u64);
-                let part = PartSource::File {
-                    file: Arc::clone(file),
-                    offset: *offset,
-                    len: usize::try_from(len).expect("no longer than a part"),
-                };
+                let part = file.part(*offset, usize::try_from(len).expect("no longer than a part"));
                 *offset += len;
                 Ok((part, len == left))
             }
             Self::Sequential(source) => {
-                let mut buffer = buffers.take(header, chunks)?;
+                let mut buffer = buffers.take_to_copy(header, chunks)?;
                 let ended = source.fill(&mut buffer).await?;
                 Ok((PartSource::Read(buffer), ended))
             }
@@ -280,13 +285,30 @@ fn next_span(fetcher: &Fetcher, offset: &mut u64, chunks: usize) -> (Range<u64>,
     (span, end == fetcher.stored_len)
 }
 
-/// `true` if the file ends after `len` bytes. It is read.
-fn is_all(file: &File, len: u64) -> io::Result<bool> {
-    let read = io::copy(&mut ReadAt::new(file, 0).take(len + 1), &mut io::sink())?;
-    Ok(read == len)
+/// Returns the content of a file that ends after `len` bytes; `None` if it does not.
+fn whole(file: &File, len: u64) -> io::Result<Option<Bytes>> {
+    let mut content = Vec::new();
+    ReadAt::new(file, 0).take(len + 1).read_to_end(&mut content)?;
+    Ok((content.len() as u64 == len).then(|| content.into()))
 }
 
 impl SourceFile {
+    /// Returns `len` bytes from `offset` on: read if the file is short, and otherwise to be read.
+    fn part(self: &Arc<Self>, offset: u64, len: usize) -> PartSource {
+        match &self.short {
+            Some(content) => {
+                let start = usize::try_from(offset).expect("a short file");
+                PartSource::Bytes(content.slice(start..start + len))
+            }
+            None => PartSource::File { file: Arc::clone(self), offset, len },
+        }
+    }
+
+    /// `true` if the whole file was read when it was opened.
+    pub(crate) fn is_read(&self) -> bool {
+        self.short.is_some()
+    }
+
     /// Fails if the length or the modification time of the file changed since its upload began.
     pub(crate) fn check_unchanged(&self) -> io::Result<()> {
         let now = self.file.metadata()?;
@@ -310,17 +332,12 @@ impl SourceFile {
 }
 
 impl PartSource {
-    /// Seals the plaintext. Blocks if it reads a file. Returns the stored bytes and the plaintext's
-    /// length in bytes.
-    pub(super) fn seal(
-        self,
-        sealer: PartSealer,
-        header: Option<&BodyHeader>,
-        buffers: &PartBuffers,
-    ) -> io::Result<(Result<Vec<u8>, EnvelopeError>, u64)> {
-        let part = self.read_into(header, buffers, |buffer| sealer.sealing(buffer))?;
-        let len = part.len() as u64;
-        Ok((part.finish(), len))
+    /// Returns the plaintext if it is short and in memory.
+    pub(super) fn short(&self) -> Option<Bytes> {
+        match self {
+            Self::Bytes(bytes) if bytes.len() <= MAX_SHORT_LEN => Some(bytes.clone()),
+            _ => None,
+        }
     }
 
     /// Returns the plaintext in a buffer, ready to be sealed. Blocks if it reads a file.
@@ -333,7 +350,7 @@ impl PartSource {
     }
 
     /// Reads the plaintext into the room that `prepare` makes of a buffer. Blocks if it reads a file.
-    fn read_into<R: Room>(
+    pub(super) fn read_into<R: Room>(
         self,
         header: Option<&BodyHeader>,
         buffers: &PartBuffers,
@@ -343,8 +360,9 @@ impl PartSource {
         match self {
             Self::Read(buffer) => Ok(prepare(buffer)),
             Self::Bytes(bytes) => {
-                let mut room = prepare(take(bytes.len())?);
-                read_up_to(&mut &*bytes, &mut room, bytes.len())?;
+                let chunks = bytes.len().div_ceil(CHUNK_LEN);
+                let mut room = prepare(buffers.take_to_copy(header, chunks)?);
+                room.put_slice(&bytes);
                 Ok(room)
             }
             Self::File { file, offset, len } => {

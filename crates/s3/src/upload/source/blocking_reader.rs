@@ -41,13 +41,15 @@ impl BlockingReader {
 }
 
 /// Memory for plaintext that is read.
-pub(super) trait Room {
+pub(crate) trait Room {
     /// Number of chunks that one read fills at most.
     const CHUNKS: usize;
 
     fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]>;
 
     fn advance(&mut self, len: usize);
+
+    fn put_slice(&mut self, source: &[u8]) -> usize;
 }
 
 impl Room for PartBuffer {
@@ -60,9 +62,13 @@ impl Room for PartBuffer {
     fn advance(&mut self, len: usize) {
         self.advance(len);
     }
+
+    fn put_slice(&mut self, source: &[u8]) -> usize {
+        self.put_slice(source)
+    }
 }
 
-impl Room for SealingPart {
+impl<F: FnMut(&[u8])> Room for SealingPart<F> {
     /// 256 KiB: they are sealed while they are in the processor's cache.
     const CHUNKS: usize = 16;
 
@@ -72,6 +78,10 @@ impl Room for SealingPart {
 
     fn advance(&mut self, len: usize) {
         self.advance(len);
+    }
+
+    fn put_slice(&mut self, source: &[u8]) -> usize {
+        self.put_slice(source)
     }
 }
 
