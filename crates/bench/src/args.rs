@@ -50,7 +50,7 @@ pub(crate) enum Own {
         file: PathBuf,
     },
     /// Put and get one object again and again, and print the costs
-    LongLived { client: LongLivedClient, bytes: usize },
+    LongLived { client: LongLivedClient, operations: u32 },
     /// Upload a file with the library and this memory budget
     BudgetPut { mib: usize, file: PathBuf },
 }

@@ -56,7 +56,7 @@ fn run(args: Args) -> Result<()> {
         Some(Own::BareGet { lazy_tls, bucket, key, file }) => {
             bare_sdk::get(lazy_tls, &bucket, &key, &file)
         }
-        Some(Own::LongLived { client, bytes }) => long_lived::work(client, bytes),
+        Some(Own::LongLived { client, operations }) => long_lived::work(client, operations),
         Some(Own::BudgetPut { mib, file }) => budget::put(mib, &file),
         None if args.plan.rewrap => rewrap_benchmark::run(args.plan.quick, args.plan.fewer),
         None => rounds::run(&args.plan.resolve()?),

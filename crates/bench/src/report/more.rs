@@ -39,8 +39,8 @@ pub(super) fn small_files(findings: &Findings<'_>) -> String {
 /// Returns the table of programs that run for long.
 pub(super) fn long_lived(findings: &Findings<'_>) -> String {
     let mut text = String::from(
-        "\n## Operations of 1 MiB in a long-lived program\n\nMeans of 50 operations after another, on open \
-         connections.\n\n\
+        "\n## Operations of 1 MiB in a long-lived program\n\nMeans of 200 operations one after another (20 where each \
+         request takes longer), on open connections. Medians of five programs, in turns.\n\n\
          | operation | server | client | wall | CPU |\n|---|---|---|---|---|\n",
     );
     for run in findings.long_lived {
