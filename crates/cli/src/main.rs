@@ -36,7 +36,7 @@ use tracing_subscriber::{
 
 use crate::{
     args::{GlobalArgs, TimeSpan},
-    command::Cli,
+    command::{Cli, Command},
     failure::Failure,
     interrupt::{outlive_file_size_limit, until_deadline},
     settings::Settings,
@@ -92,14 +92,11 @@ fn parse() -> Result<Cli, Failure> {
     Ok(cli)
 }
 
-/// Returns the command line, with the one subcommand that `words` begin with, if they do: clap takes a
-/// millisecond for all of them.
+/// Returns the command line, with the one subcommand that `words` begin with, if they do.
 fn command_for(words: &[OsString]) -> clap::Command {
-    let all = Cli::command();
-    let named = words.get(1).and_then(|word| all.find_subcommand(word));
-    match named.cloned() {
+    match words.get(1).and_then(|word| word.to_str()).and_then(Command::only) {
         Some(named) => OneCommand::command().subcommand(named),
-        None => all,
+        None => Cli::command(),
     }
 }
 

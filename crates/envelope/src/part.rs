@@ -30,19 +30,14 @@ impl PartBuffer {
 
     /// As [`PartBuffer::new`], in the memory of `bytes` if its capacity suffices: for example, the
     /// memory of a part sealed earlier. Its old content never becomes part of this buffer.
-    ///
-    /// Memory that is only reserved is written to once, by [`PartBuffer::put_slice`]: the cheapest
-    /// way to fill a buffer from slices. To read into it directly, its chunks are zeroed first.
     #[must_use]
     pub fn reusing(mut bytes: Vec<u8>, header: Option<&BodyHeader>, chunks: usize) -> Self {
         let header_len = if header.is_some() { HEADER_LEN } else { 0 };
         let len = Self::stored_len(header, chunks);
         if bytes.capacity() < len {
-            // Zeroed memory costs nothing until it is written to.
-            bytes = vec![0; len];
-        } else {
-            bytes.truncate(len);
+            bytes = Vec::with_capacity(len);
         }
+        bytes.truncate(len);
         let mut buffer = Self { bytes, header_len, chunks, filled: 0 };
         if let Some(header) = header {
             buffer.write(0, &header.to_bytes());
@@ -93,15 +88,14 @@ impl PartBuffer {
         &mut self.bytes[start..end]
     }
 
-    /// Returns the space for all further plaintext bytes, in order: the rest of the current chunk,
-    /// then each following chunk.
-    pub fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+    /// Returns the space for further plaintext bytes, in order: the rest of the current chunk, then
+    /// each following one, `max` chunks at most.
+    pub fn spare_chunks_mut(&mut self, max: usize) -> impl Iterator<Item = &mut [u8]> {
         let (chunk, within) = (self.filled / CHUNK_LEN, self.filled % CHUNK_LEN);
-        self.extend_to(self.header_len + self.chunks * SEALED_CHUNK_LEN);
-        let chunks = self.bytes[self.header_len..]
-            .chunks_mut(SEALED_CHUNK_LEN)
-            .take(self.chunks)
-            .skip(chunk);
+        let end = self.chunks.min(chunk.saturating_add(max));
+        self.extend_to(self.header_len + end * SEALED_CHUNK_LEN);
+        let chunks =
+            self.bytes[self.header_len..].chunks_mut(SEALED_CHUNK_LEN).take(end).skip(chunk);
         chunks
             .enumerate()
             .map(move |(index, chunk)| &mut chunk[if index == 0 { within } else { 0 }..CHUNK_LEN])
@@ -231,7 +225,7 @@ mod tests {
         );
         assert_eq!(buffer.spare_mut().len(), CHUNK_LEN - 5);
         assert_eq!(
-            buffer.spare_chunks_mut().map(|chunk| chunk.len()).collect::<Vec<_>>(),
+            buffer.spare_chunks_mut(2).map(|chunk| chunk.len()).collect::<Vec<_>>(),
             [CHUNK_LEN - 5]
         );
         assert_eq!(buffer.put_slice(&[2; CHUNK_LEN]), CHUNK_LEN - 5, "as much as fits");
@@ -259,7 +253,7 @@ mod tests {
             (Some(&header), 0, 72),
         ] {
             assert_eq!(PartBuffer::stored_len(header, chunks), len);
-            assert_eq!(PartBuffer::new(header, chunks).bytes.len(), len);
+            assert_eq!(PartBuffer::new(header, chunks).bytes.capacity(), len);
             assert_eq!(PartBuffer::reusing(vec![1; len + 1], header, chunks).bytes.len(), len);
         }
     }

@@ -154,9 +154,9 @@ pub struct SealingPart<F> {
 }
 
 impl<F: FnMut(&[u8])> SealingPart<F> {
-    /// Returns the space for all further plaintext bytes, as [`PartBuffer::spare_chunks_mut`] does.
-    pub fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        self.buffer.spare_chunks_mut()
+    /// Returns the space for further plaintext bytes, as [`PartBuffer::spare_chunks_mut`] does.
+    pub fn spare_chunks_mut(&mut self, max: usize) -> impl Iterator<Item = &mut [u8]> {
+        self.buffer.spare_chunks_mut(max)
     }
 
     /// Marks the next `len` bytes as plaintext, as [`PartBuffer::advance`] does, and seals the chunks

@@ -245,7 +245,7 @@ fn the_body_does_not_depend_on_the_use_of_the_buffer() {
                 let first = first.min(len);
                 assert_eq!(buffer.put_slice(&plaintext[..first]), first);
                 let mut rest = &plaintext[first..];
-                for chunk in buffer.spare_chunks_mut() {
+                for chunk in buffer.spare_chunks_mut(usize::MAX) {
                     let (now, later) = rest.split_at(rest.len().min(chunk.len()));
                     chunk[..now.len()].copy_from_slice(now);
                     rest = later;

@@ -191,7 +191,7 @@ async fn seal_short(
     sealer: PartSealer,
     buffers: &Arc<PartBuffers>,
 ) -> io::Result<Result<SealedPart, EnvelopeError>> {
-    let buffer = buffers.take_to_copy(header, plaintext.len().div_ceil(CHUNK_LEN))?;
+    let buffer = buffers.take(header, plaintext.len().div_ceil(CHUNK_LEN))?;
     let mut crc64 = Crc64::new();
     let mut part = sealer.sealing(buffer, |sealed| crc64.update(sealed));
     for (index, stripe) in plaintext.chunks(STRIPE_LEN).enumerate() {

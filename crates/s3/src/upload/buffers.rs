@@ -15,7 +15,7 @@ const MIN_LEN: usize = 1 << 20;
 pub(crate) struct PartBuffers(Arc<BufferPool>);
 
 impl PartBuffers {
-    /// Returns a buffer for `chunks` chunks, to read into.
+    /// Returns a buffer for `chunks` chunks.
     ///
     /// # Errors
     /// The system has no memory for it.
@@ -25,28 +25,11 @@ impl PartBuffers {
         chunks: usize,
     ) -> io::Result<PartBuffer> {
         let len = PartBuffer::stored_len(header, chunks);
-        let idle = self.take_idle(len);
-        if idle.is_none() && len >= MIN_LEN {
-            // A failed allocation would end the process.
-            with_memory(len)?;
-        }
-        Ok(PartBuffer::reusing(idle.unwrap_or_default(), header, chunks))
-    }
-
-    /// As [`PartBuffers::take`], for a buffer to copy into: its memory need not be zeroed before.
-    pub(crate) fn take_to_copy(
-        &self,
-        header: Option<&BodyHeader>,
-        chunks: usize,
-    ) -> io::Result<PartBuffer> {
-        let len = PartBuffer::stored_len(header, chunks);
-        let bytes = self.take_idle(len).map_or_else(|| with_memory(len), Ok)?;
+        // The header makes the first part a little longer than the others.
+        let idle = if len >= MIN_LEN { self.0.take_idle(len) } else { None };
+        // A failed allocation would end the process.
+        let bytes = idle.map_or_else(|| with_memory(len), Ok)?;
         Ok(PartBuffer::reusing(bytes, header, chunks))
-    }
-
-    /// The header makes the first part a little longer than the others.
-    fn take_idle(&self, len: usize) -> Option<Vec<u8>> {
-        if len >= MIN_LEN { self.0.take_idle(len) } else { None }
     }
 
     /// Returns a sealed part to send. Its buffer comes back when the last clone is dropped.

@@ -245,7 +245,7 @@ impl Parts {
                 Ok((part, len == left))
             }
             Self::Sequential(source) => {
-                let mut buffer = buffers.take_to_copy(header, chunks)?;
+                let mut buffer = buffers.take(header, chunks)?;
                 let ended = source.fill(&mut buffer).await?;
                 Ok((PartSource::Read(buffer), ended))
             }
@@ -360,8 +360,7 @@ impl PartSource {
         match self {
             Self::Read(buffer) => Ok(prepare(buffer)),
             Self::Bytes(bytes) => {
-                let chunks = bytes.len().div_ceil(CHUNK_LEN);
-                let mut room = prepare(buffers.take_to_copy(header, chunks)?);
+                let mut room = prepare(take(bytes.len())?);
                 room.put_slice(&bytes);
                 Ok(room)
             }

@@ -5,9 +5,6 @@ use std::io::{self, IoSliceMut, Read};
 use sealwax_envelope::{PartBuffer, SealingPart};
 use tokio::task;
 
-/// Maximum number of slices in one read: Linux accepts no more.
-const MAX_SLICES: usize = 1024;
-
 /// A reader, and the byte that was read beyond the last part.
 pub(crate) struct BlockingReader {
     /// `None` after a read was cancelled.
@@ -45,7 +42,7 @@ pub(crate) trait Room {
     /// Number of chunks that one read fills at most.
     const CHUNKS: usize;
 
-    fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]>;
+    fn spare_chunks_mut(&mut self, max: usize) -> impl Iterator<Item = &mut [u8]>;
 
     fn advance(&mut self, len: usize);
 
@@ -53,10 +50,11 @@ pub(crate) trait Room {
 }
 
 impl Room for PartBuffer {
-    const CHUNKS: usize = MAX_SLICES;
+    /// 1 MiB: no pipe of an ordinary user holds more.
+    const CHUNKS: usize = 64;
 
-    fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        self.spare_chunks_mut()
+    fn spare_chunks_mut(&mut self, max: usize) -> impl Iterator<Item = &mut [u8]> {
+        self.spare_chunks_mut(max)
     }
 
     fn advance(&mut self, len: usize) {
@@ -72,8 +70,8 @@ impl<F: FnMut(&[u8])> Room for SealingPart<F> {
     /// 256 KiB: they are sealed while they are in the processor's cache.
     const CHUNKS: usize = 16;
 
-    fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        self.spare_chunks_mut()
+    fn spare_chunks_mut(&mut self, max: usize) -> impl Iterator<Item = &mut [u8]> {
+        self.spare_chunks_mut(max)
     }
 
     fn advance(&mut self, len: usize) {
@@ -95,7 +93,7 @@ pub(super) fn read_up_to<R: Room>(
     while done < len {
         let mut left = len - done;
         let mut slices = Vec::new();
-        for chunk in room.spare_chunks_mut().take(R::CHUNKS) {
+        for chunk in room.spare_chunks_mut(R::CHUNKS) {
             let wanted = chunk.len().min(left);
             left -= wanted;
             slices.push(IoSliceMut::new(&mut chunk[..wanted]));
