@@ -205,7 +205,7 @@ impl Upload {
     }
 
     async fn check_unchanged(&self, file: Option<Arc<SourceFile>>) -> Result<(), Error> {
-        let Some(file) = file.filter(|file| !file.is_read()) else { return Ok(()) };
+        let Some(file) = file else { return Ok(()) };
         blocking(move || file.check_unchanged())
             .await
             .map_err(|error| self.target.io("the plaintext could not be read", error))

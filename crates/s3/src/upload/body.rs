@@ -170,6 +170,7 @@ async fn seal(
         .map_err(|error| target.envelope_error(error))
 }
 
+/// Reads the rest of a part and seals it.
 fn seal_blocking(
     source: PartSource,
     header: Option<&BodyHeader>,
@@ -184,7 +185,7 @@ fn seal_blocking(
     Ok(sealed.map(|bytes| SealedPart::new(bytes, &crc64, plaintext_len, buffers)))
 }
 
-/// Seals a short part without another thread, which would cost more time than the sealing.
+/// Seals a short part on this thread: another one would have to be woken, and this one again.
 async fn seal_short(
     plaintext: &[u8],
     header: Option<&BodyHeader>,

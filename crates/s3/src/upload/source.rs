@@ -54,8 +54,8 @@ enum Kind {
 impl PlaintextSource {
     /// Reads a file in parallel.
     ///
-    /// The file must not change while it is read: a change of its length or modification time fails
-    /// the upload.
+    /// The file must not change meanwhile: a change of its length or modification time fails the
+    /// upload.
     #[must_use]
     pub fn file(path: impl AsRef<Path>) -> Self {
         Self(Kind::File(path.as_ref().to_owned()))
@@ -200,9 +200,6 @@ impl Parts {
             return Ok(Self::Blocking(BlockingReader::new(Box::new(file))));
         }
         let file = SourceFile { file, path, len, modified, short };
-        if file.short.is_some() {
-            file.check_unchanged()?;
-        }
         Ok(Self::File { file: Arc::new(file), offset: 0 })
     }
 
@@ -302,11 +299,6 @@ impl SourceFile {
             }
             None => PartSource::File { file: Arc::clone(self), offset, len },
         }
-    }
-
-    /// `true` if the whole file was read when it was opened.
-    pub(crate) fn is_read(&self) -> bool {
-        self.short.is_some()
     }
 
     /// Fails if the length or the modification time of the file changed since its upload began.
