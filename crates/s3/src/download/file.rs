@@ -102,12 +102,12 @@ impl PlaintextFile {
     }
 
     /// Gives the file its name, after its content is on disk.
-    pub(crate) async fn complete(self) -> Result<(), Error> {
+    async fn complete(self) -> Result<(), Error> {
         self.complete_with(Bytes::new()).await
     }
 
-    /// Writes `rest` at the end, and gives the file its name after its content is on disk.
-    async fn complete_with(self, rest: Bytes) -> Result<(), Error> {
+    /// Appends `rest`, and gives the file its name after its content is on disk.
+    pub(crate) async fn complete_with(self, rest: Bytes) -> Result<(), Error> {
         let path = self.path();
         let Self { new, target } = self;
         let completed = blocking(move || {

@@ -113,8 +113,7 @@ impl WholeMessage {
                     file.append(bytes).await?;
                 }
                 Opened::End(verified) => {
-                    file.append(verified.rest().to_vec()).await?;
-                    file.complete().await?;
+                    file.complete_with(Bytes::copy_from_slice(verified.rest())).await?;
                     return Ok(len + verified.rest().len() as u64);
                 }
             }
